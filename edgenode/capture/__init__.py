@@ -1,0 +1,1 @@
+"""Stage 1: sources become frames, frames become regions, regions become samples."""

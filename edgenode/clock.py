@@ -1,0 +1,97 @@
+"""Time as an argument: a clock that can be replaced, and the pauses between retries."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What the daemon knows of time. Logic runs on `monotonic`; people read `now`."""
+
+    def monotonic(self) -> float:
+        """Seconds that never go backwards; their zero means nothing."""
+        ...
+
+    def now(self) -> datetime:
+        """UTC, timezone-aware."""
+        ...
+
+    def wait(self, event: threading.Event, timeout_s: float) -> bool:
+        """Wait until `event` is set or `timeout_s` passed; says whether it is set."""
+        ...
+
+
+class SystemClock:
+    """The machine's own clocks."""
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def wait(self, event: threading.Event, timeout_s: float) -> bool:
+        return event.wait(timeout_s)
+
+
+class ManualClock:
+    """A clock that moves only when told to: for tests and for replaying media time."""
+
+    def __init__(self, start: datetime = datetime(1970, 1, 1, tzinfo=UTC)) -> None:
+        self._start = start
+        self._elapsed_s = 0.0
+
+    def monotonic(self) -> float:
+        return self._elapsed_s
+
+    def now(self) -> datetime:
+        return self._start + timedelta(seconds=self._elapsed_s)
+
+    def wait(self, event: threading.Event, timeout_s: float) -> bool:
+        if not event.is_set():
+            self._elapsed_s += timeout_s
+        return event.is_set()
+
+    def set(self, elapsed_s: float) -> None:
+        """Move to `elapsed_s` seconds after the start."""
+        self._elapsed_s = elapsed_s
+
+    def advance(self, seconds: float) -> None:
+        self._elapsed_s += seconds
+
+
+class Backoff:
+    """Pauses between retries: exponential with full jitter.
+
+    Pause n is drawn evenly from 0 to min(`longest_s`, `first_s` · 2^n), but never under `floor_s`, so that
+    a hundred gateways do not come back at the same instant
+    (formula: M. Brooker, "Exponential Backoff and Jitter", AWS Architecture Blog, 2015).
+    """
+
+    def __init__(
+        self, first_s: float, longest_s: float, floor_s: float = 0.1, rng: random.Random | None = None
+    ) -> None:
+        self._first_s = first_s
+        self._longest_s = longest_s
+        self._floor_s = floor_s
+        self._rng = rng if rng is not None else random.Random()  # noqa: S311 - spreads load, guards nothing
+        self._attempt = 0
+
+    @property
+    def attempt(self) -> int:
+        """How many pauses were asked for since the last success."""
+        return self._attempt
+
+    def next_s(self) -> float:
+        """The pause before the next try, in seconds."""
+        ceiling_s = min(self._longest_s, self._first_s * 2.0 ** min(self._attempt, 32))
+        self._attempt += 1
+        return max(self._floor_s, self._rng.uniform(0.0, ceiling_s))
+
+    def reset(self) -> None:
+        """Call after a success."""
+        self._attempt = 0

@@ -1,0 +1,1 @@
+"""The built-in demonstration: drawn scenes, bundled models, an embedded broker, a live table."""

@@ -1,0 +1,1 @@
+"""Stage 2: samples are batched across cameras and classified by ONNX models."""

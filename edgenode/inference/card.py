@@ -1,0 +1,243 @@
+"""The model card: everything about a model that is not its graph, stored inside the `.onnx` file.
+
+The trainer writes it, the node trusts nothing else: no label, size, mean or threshold stands in code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated, Literal, Self
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from edgenode.errors import ModelError
+from edgenode.records import F32, U8
+
+METADATA_KEY = "edgenode.card"
+"""The key in the ONNX `metadata_props` under which the card's JSON stands."""
+CARD_VERSION = 1
+INPUT_NAME = "images"
+OUTPUT_NAME = "probabilities"
+EMBEDDING_NAME = "embedding"
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+Unit = Annotated[float, Field(ge=0.0, le=1.0)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class InputSpec(_Strict):
+    """How a region's pixels become the model's input; `pixels.prepare` follows it for node and trainer."""
+
+    height: Annotated[int, Field(ge=1, le=2048)]
+    width: Annotated[int, Field(ge=1, le=2048)]
+    color: Literal["rgb", "grey"] = "rgb"
+    resize: Literal["stretch", "letterbox", "crop"] = "stretch"
+    interpolation: Literal["area", "linear", "nearest"] = "area"
+
+    @property
+    def channels(self) -> int:
+        return 3 if self.color == "rgb" else 1
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of one sample."""
+        return self.height, self.width, self.channels
+
+
+class Threshold(_Strict):
+    """Probability from which a label is taken as present, with what that gave on the validation part."""
+
+    label: str
+    enter: Unit
+    leave: Unit
+    precision: Unit | None = None
+    recall: Unit | None = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.leave > self.enter:
+            raise ValueError(f"threshold of {self.label!r}: leave {self.leave} is above enter {self.enter}")
+        return self
+
+
+class Interval(_Strict):
+    """A measured figure with its 95 % confidence interval (bootstrap over the test pictures)."""
+
+    value: float
+    low: float
+    high: float
+
+
+class ClassScore(_Strict):
+    label: str
+    precision: Unit
+    recall: Unit
+    f1: Unit
+    auc: Unit | None = None
+    support: Annotated[int, Field(ge=0)]
+
+
+class Evaluation(_Strict):
+    """Measured on pictures that took no part in training or in any choice."""
+
+    samples: Annotated[int, Field(ge=1)]
+    test_set_sha256: Sha256
+    accuracy: Interval
+    balanced_accuracy: Interval | None = None
+    macro_precision: Unit
+    macro_recall: Unit
+    macro_f1: Unit
+    macro_auc: Unit | None = None
+    per_class: list[ClassScore] = []
+    ece: Unit | None = None
+    """Expected calibration error after temperature scaling."""
+    ece_uncalibrated: Unit | None = None
+    confusion: list[list[int]] = []
+    """Rows are the truth, columns the answer, both in the order of the labels."""
+
+
+class Training(_Strict):
+    """Where the model comes from."""
+
+    architecture: str
+    parameters: Annotated[int, Field(ge=0)]
+    data_manifest_sha256: Sha256 | None = None
+    data_summary: str = ""
+    seed: int | None = None
+    epochs: float | None = None
+    duration_s: float | None = None
+    libraries: dict[str, str] = {}
+    """Library name to version."""
+    options: dict[str, str | int | float | bool | None] = {}
+    origin: str = "edgenode-trainer"
+    """`edgenode-trainer`, or the framework an imported model was made with."""
+
+
+class DriftReference(_Strict):
+    """The distribution of the top label's probability on the validation part, in equal bins from 0 to 1."""
+
+    confidence_histogram: list[Unit]
+    embedding_mean: list[float] = []
+    embedding_std: list[float] = []
+
+
+class Quantisation(_Strict):
+    """What quantising changed, measured beside the float model in one run."""
+
+    scheme: Literal["int8-qdq"]
+    accuracy_change: Interval
+    """INT8 minus FP32, paired."""
+    speedup: float
+    """FP32 time over INT8 time for one batch, median of pairs; above 1 INT8 is faster."""
+    float_bytes: int
+
+
+class GoldenVector(_Strict):
+    """A tiny input and the output the trainer got for it. The node runs it at load.
+
+    The input is not stored: it is `golden_input(spec, count, seed)`, the same bytes everywhere.
+    """
+
+    seed: int = 0
+    count: Annotated[int, Field(ge=1, le=16)] = 2
+    probabilities: list[list[float]]
+    tolerance: Annotated[float, Field(gt=0.0, le=0.05)] = 1e-3
+    input_sha256: Sha256
+    """Of the generated input's bytes: shows a generator that differs before the model is blamed."""
+
+
+class ModelCard(_Strict):
+    """The JSON under `edgenode.card`. Extra keys are refused: a newer card needs a newer node."""
+
+    card_version: Literal[1] = CARD_VERSION
+    name: Name
+    version: Annotated[str, Field(min_length=1, max_length=64)]
+    description: str = ""
+    task: Literal["single_label", "multi_label"] = "single_label"
+    labels: Annotated[list[str], Field(min_length=2, max_length=10_000)]
+    input: InputSpec
+    temperature: Annotated[float, Field(gt=0.0)] = 1.0
+    """Already applied inside the graph; kept for the record."""
+    thresholds: list[Threshold] = []
+    abstain_below: Unit = 0.0
+    """Calibrated confidence under which the answer counts as `unknown`; 0 never abstains."""
+    evaluation: Evaluation | None = None
+    training: Training
+    quantisation: Quantisation | None = None
+    drift: DriftReference | None = None
+    golden: GoldenVector
+    created_at: str = ""
+    """RFC 3339, UTC."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if len(set(self.labels)) != len(self.labels):
+            raise ValueError("labels repeat")
+        for label in self.labels:
+            if not label or len(label) > 64 or any(ord(c) < 32 for c in label):
+                raise ValueError(f"label {label!r} is empty, over 64 characters or holds control characters")
+            if label in ("unknown", "invalid"):
+                raise ValueError(f"label {label!r} is reserved for states in which nothing can be said")
+        for threshold in self.thresholds:
+            if threshold.label not in self.labels:
+                raise ValueError(f"a threshold names {threshold.label!r}, which is not a label")
+        rows = self.golden.probabilities
+        if len(rows) != self.golden.count or any(len(row) != len(self.labels) for row in rows):
+            raise ValueError("the golden vector's shape is not [count, number of labels]")
+        return self
+
+    def threshold(self, label: str) -> Threshold | None:
+        """The stored threshold of `label`, if the trainer chose one."""
+        return next((t for t in self.thresholds if t.label == label), None)
+
+    def to_json(self) -> str:
+        return self.model_dump_json(exclude_none=True)
+
+
+def parse_card(text: str, where: str) -> ModelCard:
+    """The card in `text`, found in the file `where`. Raises ModelError naming every field that is wrong."""
+    try:
+        return ModelCard.model_validate_json(text)
+    except ValidationError as error:
+        first = "; ".join(
+            f"{'.'.join(str(part) for part in item['loc']) or 'card'}: {item['msg']}"
+            for item in error.errors(include_url=False)[:5]
+        )
+        raise ModelError(f"{where}: the model card is not valid: {first}") from error
+
+
+def golden_input(spec: InputSpec, count: int, seed: int) -> U8:
+    """The golden vector's input, uint8 [count, H, W, C]: smooth blobs plus noise, from a fixed recipe.
+
+    Computed from a 32-bit linear congruential generator (Numerical Recipes' constants) rather than a
+    library's random numbers, which may change between versions.
+    """
+    height, width, channels = spec.shape
+    size = count * height * width * channels
+    steps = np.arange(1, size + 1, dtype=np.uint64)
+    state = (np.uint64(seed) + np.uint64(1)) * np.uint64(2654435761) + steps * np.uint64(1664525)
+    state = (state ^ (state >> np.uint64(13))) * np.uint64(1274126177)
+    noise = ((state >> np.uint64(16)) & np.uint64(63)).reshape(count, height, width, channels)
+    rows = np.arange(height, dtype=np.uint64).reshape(1, height, 1, 1)
+    columns = np.arange(width, dtype=np.uint64).reshape(1, 1, width, 1)
+    planes = np.arange(channels, dtype=np.uint64).reshape(1, 1, 1, channels)
+    images = np.arange(count, dtype=np.uint64).reshape(count, 1, 1, 1)
+    ramp = rows * (images + np.uint64(1)) * np.uint64(3) + columns * np.uint64(2) + planes * np.uint64(40)
+    return ((ramp % np.uint64(192)) + noise).astype(np.uint8)
+
+
+def golden_vector(spec: InputSpec, probabilities: F32, seed: int = 0, tolerance: float = 1e-3) -> GoldenVector:
+    """The card's golden vector for the answers `probabilities` (float32 [count, K]) to `golden_input`."""
+    count = int(probabilities.shape[0])
+    return GoldenVector(
+        seed=seed,
+        count=count,
+        probabilities=[[round(float(p), 7) for p in row] for row in probabilities],
+        tolerance=tolerance,
+        input_sha256=hashlib.sha256(golden_input(spec, count, seed).tobytes()).hexdigest(),
+    )

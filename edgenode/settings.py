@@ -1,0 +1,305 @@
+"""The settings tree: a TOML file, `EDGENODE__` environment variables, secrets in files.
+
+Precedence, highest first: environment, file, defaults. Unknown keys are errors wherever they stand.
+`config_file.load` reads a file into `Settings` and turns mistakes into sentences.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from edgenode.records import Severity
+
+ENV_PREFIX = "EDGENODE__"
+
+_DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*$")
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SIZE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(B|KiB|MiB|GiB|kB|MB|GB)\s*$")
+_SIZES = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "kB": 10**3, "MB": 10**6, "GB": 10**9}
+
+
+def parse_duration(value: Any) -> Any:
+    """Seconds from "300ms", "1s", "5m", "2h", "7d" or a plain number of seconds."""
+    if isinstance(value, str):
+        match = _DURATION.match(value)
+        if match is None:
+            raise ValueError('a duration is written like "300ms", "1.5s", "5m", "2h" or "7d"')
+        return float(match.group(1)) * _UNITS[match.group(2)]
+    return value
+
+
+def parse_size(value: Any) -> Any:
+    """Bytes from "64MiB", "256KiB" or a plain number of bytes."""
+    if isinstance(value, str):
+        match = _SIZE.match(value)
+        if match is None:
+            raise ValueError('a size is written like "256KiB", "64MiB" or "1GiB"')
+        return int(float(match.group(1)) * _SIZES[match.group(2)])
+    return value
+
+
+Duration = Annotated[float, BeforeValidator(parse_duration), Field(ge=0.0)]
+"""Seconds; written "300ms", "1s", "5m"."""
+Size = Annotated[int, BeforeValidator(parse_size), Field(ge=0)]
+"""Bytes; written "256KiB", "64MiB"."""
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+"""Cameras, regions, models and rules: usable as identifiers in rules."""
+NodeName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Point = tuple[Fraction, Fraction]
+
+
+class Section(BaseModel):
+    """A table of the file. Unknown keys are refused; values do not change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def default_node_name() -> str:
+    """The host name, in the characters a topic level may have."""
+    name = re.sub(r"[^a-z0-9_-]+", "-", socket.gethostname().lower()).strip("-_")[:63]
+    return name or "edgenode"
+
+
+class NodeSettings(Section):
+    name: NodeName = Field(default_factory=default_node_name)
+    """Topic level, MQTT client id and user name of this node; by default the host name."""
+    state_dir: Path = Path("/var/lib/edgenode")
+    """Where the outbox, the models and the remembered states live. The only place the node writes to."""
+    drain: Duration = 5.0
+    """How long a stop may take to classify and deliver what is already inside."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "text", "json"] = "auto"
+    """`auto`: with journal priorities under systemd, plain text otherwise."""
+
+
+class MqttSettings(Section):
+    host: str = "localhost"
+    """Broker host name, or `embedded` for the built-in development broker on loopback."""
+    protocol: Literal["auto", "5", "3.1.1"] = "auto"
+    """`auto` tries 5 and falls back to 3.1.1 where the broker knows no better."""
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    """8883 with `ca_file`, otherwise 1883."""
+    username: str | None = None
+    password: SecretStr | None = None
+    password_file: Path | None = None
+    """A file holding only the password; better than `password`."""
+    ca_file: Path | None = None
+    """Certificates that may sign the broker's; turns TLS on."""
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    base_topic: Annotated[str, Field(pattern=r"^[^+#\s/][^+#\s]*[^+#\s/]$")] = "edgenode/v1"
+    keepalive: Annotated[float, BeforeValidator(parse_duration), Field(ge=5.0, le=3600.0)] = 10.0
+    home_assistant: bool = False
+    """Publish Home Assistant discovery under `homeassistant/`."""
+    classification: Literal["on_change", "all", "off"] = "on_change"
+    """Raw predictions: on change and once a second, every one, or none."""
+    allow_insecure: bool = False
+    """Permit a broker beyond loopback without TLS."""
+
+    @property
+    def effective_port(self) -> int:
+        return self.port if self.port is not None else (8883 if self.ca_file is not None else 1883)
+
+    @model_validator(mode="after")
+    def _pairs(self) -> Self:
+        if self.password is not None and self.password_file is not None:
+            raise ValueError("give password or password_file, not both")
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("cert_file and key_file belong together: give both or neither")
+        if self.cert_file is not None and self.ca_file is None:
+            raise ValueError("cert_file without ca_file: the broker's certificate could not be checked")
+        return self
+
+
+class HttpSettings(Section):
+    listen: Annotated[str, Field(pattern=r"^(\[[0-9a-fA-F:]+\]|[^:\[\]\s]+):\d{1,5}$")] = "127.0.0.1:9464"
+    """host:port of /metrics, /healthz, /readyz and the status page; port 0 takes a free one."""
+    enabled: bool = True
+
+    @property
+    def address(self) -> tuple[str, int]:
+        host, _, port = self.listen.rpartition(":")
+        return host.strip("[]"), int(port)
+
+
+class InferenceSettings(Section):
+    max_batch: Annotated[int, Field(ge=1, le=256)] = 8
+    """What is waiting is batched, up to this many samples."""
+    max_wait: Duration = 0.0
+    """How long to wait for a fuller batch; a CPU gains nothing by waiting."""
+    threads: Annotated[int, Field(ge=1, le=256)] = 1
+    """Threads onnxruntime uses inside one run."""
+    provider: Literal["cpu", "openvino", "cuda", "tensorrt"] = "cpu"
+    max_age: Duration = 2.0
+    """A sample older than this is dropped, never classified as if it were new."""
+    run_timeout: Duration = 5.0
+    """A model that runs longer than this on one batch is stopped."""
+
+
+class OutboxSettings(Section):
+    max_size: Size = 64 * 2**20
+    max_events: Annotated[int, Field(ge=10)] = 100_000
+    max_age: Duration = 7 * 86400.0
+    """Events older than this expire undelivered."""
+    keep: Duration = 86400.0
+    """How long delivered events stay for `edgenode outbox replay`."""
+
+
+class ModelSettings(Section):
+    file: Path
+    """A model file, relative to the configuration file; or the name of an installed model."""
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    """When given, any other file is refused."""
+
+
+class SmoothingSettings(Section):
+    method: Literal["exponential", "vote", "none"] = "exponential"
+    window: Duration = 1.0
+    """Seconds the smoothing looks back; independent of the frame rate."""
+    enter: Fraction = 0.6
+    """Smoothed score from which a label becomes the state."""
+    leave: Fraction = 0.4
+    """Smoothed score under which the present state is left."""
+    hold: Duration = 0.0
+    """A state stays at least this long."""
+    labels: dict[str, LabelThresholds] = {}
+    """Other thresholds for single labels."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.leave > self.enter:
+            raise ValueError(f"leave ({self.leave}) must not be above enter ({self.enter})")
+        return self
+
+
+class LabelThresholds(Section):
+    enter: Fraction
+    leave: Fraction
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.leave > self.enter:
+            raise ValueError(f"leave ({self.leave}) must not be above enter ({self.enter})")
+        return self
+
+
+class RegionSettings(Section):
+    name: Name = "frame"
+    model: Name | None = None
+    """Name under `[models]`; may be left out when there is only one."""
+    box: tuple[Fraction, Fraction, Fraction, Fraction] | None = None
+    """x0 y0 x1 y1, fractions of the frame."""
+    polygon: Annotated[list[Point], Field(min_length=3, max_length=64)] | None = None
+    """Its bounding box is cut; what lies outside is black."""
+    quad: Annotated[list[Point], Field(min_length=4, max_length=4)] | None = None
+    """Four corners, clockwise from the top left, straightened to a rectangle (perspective corrected)."""
+    smoothing: SmoothingSettings = SmoothingSettings()
+
+    @model_validator(mode="after")
+    def _one_shape(self) -> Self:
+        if sum(shape is not None for shape in (self.box, self.polygon, self.quad)) > 1:
+            raise ValueError("give one of box, polygon and quad")
+        if self.box is not None:
+            x0, y0, x1, y1 = self.box
+            if x1 <= x0 or y1 <= y0:
+                raise ValueError("box is x0 y0 x1 y1 with x0 < x1 and y0 < y1")
+        return self
+
+
+class CameraSettings(Section):
+    name: Name
+    source: Annotated[str, Field(min_length=1)]
+    """rtsp:// http(s):// file.mp4 dir/ usb:0 synthetic:line"""
+    fps: Annotated[float, Field(ge=0.0, le=240.0)] = 5.0
+    """Frames a second to classify; 0 takes all."""
+    decode: Literal["all", "keyframes", "auto"] = "auto"
+    gate: Literal["none", "motion", "packet"] = "none"
+    masks: list[Annotated[list[Point], Field(min_length=3, max_length=64)]] = []
+    """Privacy: polygons blacked out before anything else sees the frame."""
+    regions: list[RegionSettings] = []
+    enabled: bool = True
+    loop: bool = False
+    """Play a file again when it ends."""
+    priority: Annotated[int, Field(ge=0, le=9)] = 5
+    open_timeout: Annotated[float, BeforeValidator(parse_duration), Field(gt=0.0, le=60.0)] = 5.0
+    read_timeout: Annotated[float, BeforeValidator(parse_duration), Field(gt=0.0, le=60.0)] = 5.0
+    transport: Literal["tcp", "udp"] = "tcp"
+    """RTSP transport; UDP shows damaged pictures when packets are lost."""
+
+    @field_validator("regions")
+    @classmethod
+    def _unique(cls, regions: list[RegionSettings]) -> list[RegionSettings]:
+        _refuse_repeats([region.name for region in regions], "regions")
+        return regions
+
+
+class RuleSettings(Section):
+    name: Name
+    when: str | None = None
+    """An expression over the states of regions, such as `line_1.belt == "defect"`."""
+    for_: Duration = Field(default=0.0, alias="for")
+    """How long it must hold before the event starts."""
+    severity: Severity = Severity.WARNING
+    snapshot: bool = False
+    """Publish one JPEG with the event."""
+    enabled: bool = True
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class Settings(BaseSettings):
+    """The whole configuration of one node."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid",
+        frozen=True,
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter="__",
+        case_sensitive=False,
+    )
+
+    node: NodeSettings = Field(default_factory=NodeSettings)
+    mqtt: MqttSettings = MqttSettings()
+    http: HttpSettings = HttpSettings()
+    inference: InferenceSettings = InferenceSettings()
+    outbox: OutboxSettings = OutboxSettings()
+    models: dict[Name, ModelSettings] = {}
+    cameras: list[CameraSettings] = []
+    rules: list[RuleSettings] = []
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        del settings_cls, dotenv_settings, file_secret_settings
+        return env_settings, init_settings
+
+    @field_validator("cameras")
+    @classmethod
+    def _unique_cameras(cls, cameras: list[CameraSettings]) -> list[CameraSettings]:
+        _refuse_repeats([camera.name for camera in cameras], "cameras")
+        return cameras
+
+    @field_validator("rules")
+    @classmethod
+    def _unique_rules(cls, rules: list[RuleSettings]) -> list[RuleSettings]:
+        _refuse_repeats([rule.name for rule in rules], "rules")
+        return rules
+
+
+def _refuse_repeats(names: list[str], what: str) -> None:
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ValueError(f"two {what} are named {', '.join(repr(name) for name in repeated)}")

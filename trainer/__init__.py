@@ -1,0 +1,1 @@
+"""Makes models from folders of pictures and proves them before a node accepts them."""
