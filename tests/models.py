@@ -41,7 +41,7 @@ __all__ = [
     "model_bytes",
 ]
 
-SHARPNESS = 20.0
+SHARPNESS = 4.0
 """How fast the probability falls with the squared distance (colours from 0 to 1)."""
 BRIGHT = 0.97
 """Mean colour (0 to 1) from which the `nan_when_bright` and `trips_when_bright` behaviours set in: no golden
