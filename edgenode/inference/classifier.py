@@ -1,8 +1,8 @@
 """One proven model, ready to classify batches.
 
 `Classifier.load` is the gate every model passes on every node, whatever the trainer says of it: the bytes
-that are hashed are the bytes that are parsed are the bytes that are loaded, and the golden vector is run before
-anybody sees an answer. It refuses with one ModelError that names the file and what does not fit.
+that are hashed are the bytes that are parsed are the bytes that are loaded, and the golden vector is run
+before anybody sees an answer. It refuses with one ModelError that names the file and what does not fit.
 """
 
 from __future__ import annotations
