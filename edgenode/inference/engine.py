@@ -218,7 +218,7 @@ class Engine:
         except Exception:
             self._deliver_failures += 1
             if self._delivering:
-                log.exception("model %s: predictions are not delivered; said once until they are", self.model)
+                log.exception("model %s: predictions are lost; said once until they are not", self.model)
             self._delivering = False
             self._observer.inference_failed(self.model, "deliver")
 
@@ -248,7 +248,7 @@ class Engine:
                 self._observer.dropped(camera, reason, more)
 
     def _pause(self) -> None:
-        """Wait before the next batch, with a sign of life every `idle_s`, until the pause or the node ends."""
+        """Wait before the next batch, or until the node stops, with a sign of life every `idle_s`."""
         left_s = self._pauses.next_s()
         while left_s > 0 and not self._stopping.is_set():
             self._heartbeat_s = self._clock.monotonic()

@@ -2,8 +2,8 @@
 
 `active`, `previous` and `shadow` are one-line files that hold a sha256. A pointer is replaced by writing a
 new file, fsyncing it, renaming it over the old one and fsyncing the folder, and a model file stands under its
-name only once it is whole, proven and on disk. So whenever the power fails, each pointer names a whole file or
-does not exist.
+name only once it is whole, proven and on disk. So whenever the power fails, each pointer names a whole file
+or does not exist.
 """
 
 from __future__ import annotations
