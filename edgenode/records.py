@@ -104,6 +104,8 @@ class Batch:
     model: str
     samples: tuple[Sample, ...]
     array: U8
+    waited_s: tuple[float, ...] = ()
+    """How long each sample waited in the buffer, in the order of `samples`."""
 
 
 @dataclass(frozen=True, slots=True)
