@@ -22,7 +22,8 @@ from pydantic_settings import PydanticBaseSettingsSource
 from edgenode.errors import ConfigurationError
 from edgenode.nearest import suggestion
 from edgenode.settings import ENV_PREFIX, Settings
-from edgenode.settings_keys import Place, keys_of, place_at
+from edgenode.settings_keys import Place, place_at
+from edgenode.settings_repair import hidden_mistakes
 from edgenode.toml_places import KeyPath, key_lines
 
 MAX_FILE_BYTES = 1 << 20
@@ -88,11 +89,13 @@ def load(path: Path, environ: Mapping[str, str]) -> LoadedSettings:
     try:
         settings = _GivenSettings(**document)
     except ValidationError as error:
+        errors: list[Any] = list(error.errors(include_url=False, include_input=True))
+        errors += hidden_mistakes(_GivenSettings, document, errors)
         found = sorted(
             (_rank(key, lines, from_environment), f"{_where(path, key, lines, from_environment)}: {text}")
-            for key, text in map(_explain, error.errors(include_url=False, include_input=True))
+            for key, text in map(_explain, errors)
         )
-        raise ConfigurationError([text for _, text in found] + problems) from None
+        raise ConfigurationError(list(dict.fromkeys(text for _, text in found)) + problems) from None
     if problems:
         raise ConfigurationError(problems)
     return LoadedSettings(
@@ -245,7 +248,7 @@ def _explain(item: Any) -> tuple[KeyPath, str]:
         key = key[:-1]
     parent: Place = place_at(key[:-1])
     if kind == "extra_forbidden":
-        reason = f"unknown key{suggestion(str(key[-1]), keys_of(parent))}"
+        reason = f"unknown key{suggestion(str(key[-1]), parent.keys)}"
     elif kind == "missing":
         reason = "is missing"
     elif kind in ("literal_error", "enum"):

@@ -65,10 +65,6 @@ def place_at(path: tuple[str | int, ...]) -> Place:
     return place
 
 
-def keys_of(place: Place) -> tuple[str, ...]:
-    return place.keys
-
-
 def _is_model(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 

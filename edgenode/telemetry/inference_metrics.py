@@ -7,6 +7,7 @@ import threading
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -21,17 +22,24 @@ _REASON = re.compile(r"^[a-z][a-z0-9_]{0,31}$")
 _AFTER_TAKING = (DropReason.FAILED, DropReason.NON_FINITE)
 
 
-@dataclass(frozen=True, slots=True)
-class SampleCounts:
-    """One sample buffer's account at one instant; the four numbers of the law come from the same moment."""
+class BufferAccount(Protocol):
+    """One sample buffer's account, all of it from one instant; inference's `BufferCounts` has this shape."""
 
-    model: str
-    offered: Mapping[tuple[str, str], int]
-    """(camera, region) to samples offered."""
-    dropped: Mapping[tuple[str, str], int]
-    """(camera, reason) to samples dropped before they were taken."""
-    taken: int
-    held: int
+    @property
+    def offered_by_region(self) -> Mapping[tuple[str, str], int]:
+        """(camera, region) to samples offered."""
+        ...
+
+    @property
+    def dropped_by_camera(self) -> Mapping[tuple[str, DropReason], int]:
+        """(camera, reason) to samples dropped before they were taken."""
+        ...
+
+    @property
+    def taken(self) -> int: ...
+
+    @property
+    def held(self) -> int: ...
 
 
 class InferenceMetrics:
@@ -134,27 +142,31 @@ class InferenceMetrics:
             self._model_info.remove(old.name, old.version, old.sha256)
         self._drift.drop(model)
 
-    def watch_samples(self, read: Callable[[], SampleCounts]) -> Callable[[], None]:
-        """Read a buffer's account at each scrape. `read` is called on the scraping thread and must be quick.
+    def watch_samples(self, model: str, counts: Callable[[], BufferAccount]) -> Callable[[], None]:
+        """Read the account of the model's buffer at each scrape.
 
-        Returns a function to call once the buffer is closed: it keeps the final counts, so that no counter
-        runs backwards when a reload takes a model away.
+        `counts` is called on the scraping thread, once a scrape, and must be quick. Returns a function to
+        call when the buffer is closed and empty: it keeps the final counts, so that no counter runs backwards
+        when a reload takes a model away.
         """
-        return self._samples.watch(read)
+        return self._samples.watch(model, counts)
 
 
 @dataclass(slots=True)
 class _Sums:
     offered: Tally[tuple[str, str]] = field(default_factory=Tally)
-    dropped: Tally[tuple[str, str]] = field(default_factory=Tally)
+    dropped: Tally[tuple[str, DropReason]] = field(default_factory=Tally)
     taken: Tally[str] = field(default_factory=Tally)
     held: Tally[str] = field(default_factory=Tally)
 
-    def add(self, counts: SampleCounts) -> None:
-        self.offered.update(counts.offered)
-        self.dropped.update(counts.dropped)
-        self.taken[counts.model] += counts.taken
-        self.held[counts.model] += counts.held
+    def add(self, model: str, counts: BufferAccount) -> None:
+        self.offered.update(counts.offered_by_region)
+        self.dropped.update(counts.dropped_by_camera)
+        self.taken[model] += counts.taken
+        self.held[model] += counts.held
+
+    def copy(self) -> _Sums:
+        return _Sums(self.offered.copy(), self.dropped.copy(), self.taken.copy(), self.held.copy())
 
 
 class _SampleAccount(Collector):
@@ -162,34 +174,28 @@ class _SampleAccount(Collector):
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._lock = threading.Lock()
-        self._reads: list[Callable[[], SampleCounts]] = []
+        self._watched: list[tuple[str, Callable[[], BufferAccount]]] = []
         self._finished = _Sums()
         registry.register(self)
 
-    def watch(self, read: Callable[[], SampleCounts]) -> Callable[[], None]:
+    def watch(self, model: str, counts: Callable[[], BufferAccount]) -> Callable[[], None]:
+        entry = (model, counts)
         with self._lock:
-            self._reads.append(read)
+            self._watched.append(entry)
 
         def finish() -> None:
             with self._lock:
-                if read in self._reads:
-                    self._reads.remove(read)
-                    self._finished.add(read())
+                if entry in self._watched:
+                    self._watched.remove(entry)
+                    self._finished.add(model, counts())
 
         return finish
 
     def collect(self) -> Iterable[Metric]:
-        sums = _Sums()
         with self._lock:
-            for part, total in (
-                (self._finished.offered, sums.offered),
-                (self._finished.dropped, sums.dropped),
-            ):
-                total.update(part)
-            sums.taken.update(self._finished.taken)
-            sums.held.update(self._finished.held)
-            for read in self._reads:
-                sums.add(read())
+            sums = self._finished.copy()
+            for model, counts in self._watched:
+                sums.add(model, counts())
         offered, dropped, taken, held = self.describe()
         for (camera, region), count in sorted(sums.offered.items()):
             offered.add_metric([camera, region], count)
