@@ -1,8 +1,8 @@
 """Makes a wrong document just right enough to be validated again, so that one run finds every mistake.
 
-Pydantic does not check what keys mean together (two cameras of one name, a password given twice) while one is
-wrong by itself. Wrong keys are taken out of a copy, missing ones filled in, and what is found then is a mistake
-of its own, unless it speaks of a changed key.
+Pydantic does not check what keys mean together (two cameras of one name, a password given twice) while one
+is wrong by itself. Wrong keys are taken out of a copy, missing ones filled in, and what is found then is a
+mistake of its own, unless it speaks of a changed key.
 """
 
 from __future__ import annotations
