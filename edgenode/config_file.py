@@ -148,6 +148,7 @@ def _syntax_problem(path: Path, text: str, message: str) -> str:
         return f"{path}: is not valid TOML: nested too deeply"
     what = re.sub(r"'[^']*'|\"[^\"]*\"|\([^)]*\)", "", match["what"]).strip() or "cannot be understood"
     line = match["line"] or str(text.count("\n") + 1)
+    what = " ".join(what.split())
     column = f", column {match['column']}" if match["column"] else ""
     return f"{path}:{line}: is not valid TOML{column}: {what[0].lower()}{what[1:]}"
 
@@ -169,7 +170,9 @@ def _environment(environ: Mapping[str, str]) -> tuple[dict[str, tuple[KeyPath, s
             step = place.step(part) if part else None
             if step is None:
                 known = [f"{ENV_PREFIX}{'__'.join([*map(str, key), k]).upper()}" for k in place.keys]
-                problems.append(f"environment {name}: unknown setting{suggestion(upper, known)}")
+                problems.append(
+                    f"environment {name}: unknown setting{suggestion(upper, known) if part else ''}"
+                )
                 break
             key.append(step[0])
             place = step[1]

@@ -1,8 +1,8 @@
 """Makes a wrong document just right enough to be validated again, so that one run finds every mistake.
 
-Pydantic does not check what keys mean together (two cameras of one name, a password given twice) while
-one of them is wrong by itself. Wrong keys are taken out of a copy, missing ones filled in, and what is found then and
-does not speak of a changed key is a mistake of its own.
+Pydantic does not check what keys mean together (two cameras of one name, a password given twice) while one
+is wrong by itself. Wrong keys are taken out of a copy, missing ones filled in, and what is found then is a
+mistake of its own, unless it speaks of a changed key.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ def hidden_mistakes(
     # Each round lays open what stands one level further out: region, camera, list of cameras, the whole.
     for _ in range(_ROUNDS):
         for error in found:
-            key = _changeable(repaired, tuple(error["loc"]))
-            if key is not None and key not in changed:
-                _replace(repaired, key, error["type"], next(numbers))
-                changed.add(key)
+            for key in _changeable(repaired, tuple(error["loc"]), error["msg"]):
+                if key not in changed:
+                    _replace(repaired, key, error["type"], next(numbers))
+                    changed.add(key)
         try:
             model(**repaired)
         except ValidationError as error:
@@ -53,21 +53,23 @@ def _is_own_mistake(item: Any, changed: set[KeyPath]) -> bool:
     return item["type"] == "value_error" and key not in changed and not words & below
 
 
-def _changeable(document: dict[str, Any], key: KeyPath) -> KeyPath | None:
-    """The key of a table at or above `key`: an element of a list cannot go, or the others would move."""
+def _changeable(document: dict[str, Any], key: KeyPath, message: str) -> list[KeyPath]:
+    """What to change for a mistake at `key`: the keys of its table the message names, or else the key itself.
+
+    An element of a list cannot go, or the others would move; the list goes.
+    """
     node: Any = document
-    found: KeyPath | None = None
+    found: list[KeyPath] = []
     for depth, part in enumerate(key):
-        if isinstance(node, dict):
-            if part == "[key]":
-                break
-            found = key[: depth + 1]
+        if isinstance(node, dict) and part != "[key]":
+            found = [key[: depth + 1]]
             node = node.get(part)
         elif isinstance(node, list) and isinstance(part, int) and part < len(node):
             node = node[part]
         else:
-            break
-    return found
+            return found
+    named = set(re.findall(r"\w+", message)) & set(node) if isinstance(node, dict) else set()
+    return [(*key, name) for name in sorted(named)] or found
 
 
 def _replace(document: dict[str, Any], key: KeyPath, kind: str, number: int) -> None:
