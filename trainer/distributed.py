@@ -91,7 +91,7 @@ class _SumOverProcesses(torch.autograd.Function):
 
 
 def _global_sum(values: Tensor) -> Tensor:
-    total: Tensor = _SumOverProcesses.apply(values)
+    total: Tensor = _SumOverProcesses.apply(values)  # type: ignore[no-untyped-call]
     return total
 
 

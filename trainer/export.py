@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import io
 import logging
 import os
 import warnings
@@ -46,6 +45,7 @@ from edgenode.records import F32, U8
 from trainer.architectures import parameter_count
 from trainer.checkpoint import write_atomically
 from trainer.networks import Classic, Edge, Network, Residual
+from trainer.onnx_graph import pool_globally, strip
 
 OPSET = 20
 GOLDEN_COUNT = 2
@@ -71,6 +71,24 @@ class CardFacts:
     created_at: str = ""
 
 
+def facts_of(card: ModelCard) -> CardFacts:
+    """The facts of an existing card, for a file made from that model."""
+    return CardFacts(
+        name=card.name,
+        labels=tuple(card.labels),
+        input=card.input,
+        training=card.training,
+        version=card.version,
+        description=card.description,
+        task=card.task,
+        thresholds=tuple(card.thresholds),
+        abstain_below=card.abstain_below,
+        evaluation=card.evaluation,
+        drift=card.drift,
+        created_at=card.created_at,
+    )
+
+
 class Deployed(nn.Module):
     """The network as the node sees it: bytes in, calibrated probabilities and the embedding out."""
 
@@ -90,7 +108,8 @@ class Deployed(nn.Module):
 
 def deployable(network: Network, temperature: float, multi_label: bool) -> Deployed:
     """A copy of `network` ready for export: batch norm and temperature folded into the weights before them."""
-    folded = copy.deepcopy(network).eval().cpu().to(memory_format=torch.contiguous_format)
+    folded = copy.deepcopy(network).eval().cpu()
+    folded.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     if isinstance(folded, Edge):
         folded.stem = _fold(folded.stem)
         for block in folded.blocks:
@@ -136,10 +155,9 @@ def graph_of(deployed: Deployed, shape: tuple[int, int, int]) -> onnx.ModelProto
             verbose=False,
         )
     assert program is not None
-    buffer = io.BytesIO()
-    program.save(buffer)
-    model = onnx.load_from_string(buffer.getvalue())
-    _strip(model)
+    model: onnx.ModelProto = program.model_proto
+    pool_globally(model)
+    strip(model)
     return model
 
 
@@ -246,24 +264,6 @@ def library_versions() -> dict[str, str]:
         with contextlib.suppress(PackageNotFoundError):
             versions[name] = version(name)
     return versions
-
-
-def _strip(model: onnx.ModelProto) -> None:
-    """Removes what the exporter tells about the machine it ran on (stack traces with paths), and its name."""
-    model.doc_string = ""
-    model.producer_name, model.producer_version = "edgenode-trainer", ""
-    del model.metadata_props[:]
-    del model.graph.metadata_props[:]
-    model.graph.doc_string = ""
-    for node in model.graph.node:
-        node.doc_string = ""
-        del node.metadata_props[:]
-    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output):
-        value.doc_string = ""
-        del value.metadata_props[:]
-    for tensor in model.graph.initializer:
-        tensor.doc_string = ""
-        del tensor.metadata_props[:]
 
 
 @contextlib.contextmanager

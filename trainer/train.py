@@ -120,7 +120,7 @@ class Trained:
     options: TrainOptions
 
 
-class TrainingInterrupted(Exception):  # noqa: N818: nothing is wrong
+class TrainingInterrupted(Exception):  # noqa: N818
     """The user stopped the training; `path` holds all that was reached."""
 
     def __init__(self, path: Path | None) -> None:
@@ -175,7 +175,7 @@ def train(
         network.normalise_by(*pixel_statistics(train_part.images))
     if hooks.start is not None:
         network.load_state_dict(hooks.start)
-    network = network.to(device=device, memory_format=torch.channels_last)
+    network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     top_rate = options.learning_rate or advice.learning_rate
     decay = advice.weight_decay if options.weight_decay is None else options.weight_decay
     optimiser = torch.optim.AdamW(parameter_groups(network, decay), lr=top_rate)
