@@ -50,6 +50,7 @@ def load_classifiers(
             provider=settings.inference.provider,
             expected_sha256=model.sha256,
             run_timeout_s=settings.inference.run_timeout,
+            name=name,
         )
         try:
             loaded[name] = Classifier.load(model_path(settings, name, base_dir), options)
