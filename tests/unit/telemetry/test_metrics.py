@@ -361,3 +361,14 @@ def test_drift_is_unknown_until_enough_samples_were_seen() -> None:
         monitor.add(0.1)
     shifted = monitor.psi or 0.0
     assert shifted > 1.0
+
+
+def test_the_metrics_page_names_every_metric_and_no_other() -> None:
+    page = (Path(__file__).parents[3] / "docs/metrics.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(edgenode_\w+)` \| ([^|]*)\|", page, re.MULTILINE))
+    documented = {name: set(re.findall(r"`(\w+)`", labels)) for name, labels in rows.items()}
+    designed = {
+        name.removesuffix("_bucket"): set(filter(None, labels.split(",")))
+        for name, labels in re.findall(r"(\w+)\{([^}]*)\}", DESIGNED)
+    }
+    assert documented == designed
