@@ -1,8 +1,8 @@
 """Joules of each model's inference: its share of what the processor's meter counted.
 
-In each interval: joules of packages and memory × (CPU seconds of the model's runs / CPU seconds the machine was
-busy), the way Kepler shares energy among processes. Idle power is spread over whatever ran. It needs a readable
-RAPL meter; without one nothing is reported.
+In each interval: joules of packages and memory × (CPU seconds of the model's runs / CPU seconds the machine
+was busy), the way Kepler shares energy among processes. Idle power is spread over whatever ran. It needs a
+readable RAPL meter; without one nothing is reported.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class InferenceEnergy:
 
 
 def busy_seconds(stat: Path) -> float | None:
-    """CPU seconds the cores were busy since boot: user, nice, system, irq, softirq of proc(5)'s `cpu` line."""
+    """CPU seconds the cores were busy since boot: user, nice, system, irq, softirq (proc(5), `cpu` line)."""
     try:
         fields = stat.read_text(encoding="ascii").split("\n", 1)[0].split()
         ticks = [int(field) for field in fields[1:8]]
