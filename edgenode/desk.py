@@ -10,6 +10,7 @@ import hashlib
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -27,8 +28,13 @@ from edgenode.records import (
 if TYPE_CHECKING:
     from edgenode.decision.decider import Decider
     from edgenode.decision.rules import RuleSet
+    from edgenode.decision.trace import Explanation
 
 log = logging.getLogger(__name__)
+
+FRAMES_REMEMBERED = 16
+"""Numbers of the newest frames of a camera, by time: to find the picture an event was decided on."""
+
 
 class Outlet(Protocol):
     """Where decided things go; the publisher in the daemon, a file in a replay. Must not block or raise."""
@@ -74,7 +80,7 @@ class DecisionDesk:
         self._evidence = evidence
         self._hooks = hooks
         self._lock = threading.Lock()
-        self._frame_index: dict[str, int] = {}
+        self._frames: dict[str, deque[tuple[datetime, int]]] = {}
         self._open_event: dict[tuple[str, str], str] = {}
         self._dirty = False
 
@@ -87,7 +93,8 @@ class DecisionDesk:
                 if self._hooks.on_prediction is not None:
                     self._hooks.on_prediction(prediction)
                 self._outlet.publish_classification(prediction)
-                self._frame_index[prediction.camera] = prediction.frame_index
+                recent = self._frames.setdefault(prediction.camera, deque(maxlen=FRAMES_REMEMBERED))
+                recent.append((prediction.captured_at, prediction.frame_index))
                 self._follow(self._decider.observe(prediction))
         self._observer.stage_seconds("decide", time.perf_counter() - begun)
 
@@ -107,23 +114,66 @@ class DecisionDesk:
         with self._lock:
             self._emit(self._rules.set_enabled(rule, enabled, now_s, now_at))
 
-    def swap(self, decider: Decider, rules: RuleSet) -> None:
-        """Continue with other rules; what both know (states, open events) has been carried over."""
+    def swap(self, decider: Decider, rules: RuleSet, now_s: float, now_at: datetime) -> None:
+        """Continue with other rules; the states and open events that both know are carried over."""
         with self._lock:
+            content = self._export()
             self._decider = decider
             self._rules = rules
-            self._dirty = True
+            self._restore(content, now_s, now_at)
+
+    def restore(self, content: JsonObject, now_s: float, now_at: datetime) -> None:
+        """Go on from what a former process exported; events it left open go on, or end with a reason."""
+        with self._lock:
+            self._restore(content, now_s, now_at)
+
+    def current(self) -> list[Decision]:
+        """The latest decision of every region that has one."""
+        with self._lock:
+            return self._decider.current()
+
+    def end_all(self, reason: str, now_s: float, now_at: datetime) -> None:
+        """End every open event: the recordings are over."""
+        with self._lock:
+            self._emit(self._rules.end_all(reason, now_s, now_at))
+
+    def explain(self, camera: str | None, rule: str, at: datetime) -> Explanation:
+        """Why there was or wasn't an event of `rule` at `at`. Raises KeyError for an unknown rule."""
+        with self._lock:
+            return self._rules.explain(camera, rule, at)
 
     def export(self) -> JsonObject:
         """What must survive a restart: states and open events, JSON-able."""
         with self._lock:
             self._dirty = False
-            return {"decider": self._decider.export(), "rules": self._rules.export()}
+            return self._export()
 
     @property
     def dirty(self) -> bool:
         """Whether a state or an event changed since the last export."""
         return self._dirty
+
+    def _export(self) -> JsonObject:
+        return {"decider": self._decider.export(), "rules": self._rules.export()}
+
+    def _restore(self, content: JsonObject, now_s: float, now_at: datetime) -> None:
+        self._dirty = True
+        try:
+            self._decider.restore(content["decider"], now_s, now_at)
+            events = self._rules.restore(content["rules"], now_s, now_at)
+        except (KeyError, TypeError, ValueError):
+            log.exception("the remembered states do not fit and are left aside")
+            return
+        for decision in self._decider.current():
+            self._outlet.publish_region_state(decision, None)
+        self._emit(events)
+
+    def _picture(self, event: Event) -> bytes | None:
+        """The evidence of `event`: the frame it was captured on, or the nearest one still remembered."""
+        if event.camera is None or not (recent := self._frames.get(event.camera)):
+            return None
+        _, index = min(recent, key=lambda entry: abs((entry[0] - event.captured_at).total_seconds()))
+        return self._evidence(event.camera, index)
 
     def _follow(self, decision: Decision) -> None:
         events = self._rules.observe(decision)
@@ -139,8 +189,8 @@ class DecisionDesk:
         for event in events:
             self._dirty = True
             jpeg = None
-            if event.snapshot and event.camera in self._frame_index:
-                jpeg = self._evidence(event.camera, self._frame_index[event.camera])
+            if event.snapshot:
+                jpeg = self._picture(event)
                 if jpeg is not None:
                     event = replace(event, evidence=hashlib.sha256(jpeg).hexdigest())
             if event.camera is not None and event.region is not None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from edgenode import __version__
 from edgenode.clock import Clock, SystemClock
-from edgenode.decision_setup import build_decider, build_rules
+from edgenode.decision_setup import build_decider, build_rules, region_labels
 from edgenode.delivery.publisher import Publisher, PublisherOptions
 from edgenode.desk import DecisionDesk, Hooks
 from edgenode.errors import ConfigurationError, EdgeNodeError, PictureError
@@ -21,7 +21,7 @@ from edgenode.memory import StateDirectory
 from edgenode.node_commands import command_table
 from edgenode.node_status import card_summary, node_info, status_page_state
 from edgenode.pipeline import STALL_LIMIT_S, Pipeline
-from edgenode.records import CameraReport, CameraStatus, JsonObject
+from edgenode.records import CameraReport, CameraStatus
 from edgenode.settings import Settings
 from edgenode.telemetry.health import Health, HealthStatus
 from edgenode.telemetry.http import HttpServer
@@ -93,7 +93,6 @@ class Node:
         self._stack.append(("state directory", self._state.release))
         classifiers = load_classifiers(settings, self.base_dir)
         decider, rules = self._deciding(settings, classifiers)
-        self._recall(decider, rules)
         if settings.http.enabled:
             self._http = HttpServer(
                 settings.http.address, self.metrics, self.health, lambda: status_page_state(self)
@@ -104,6 +103,8 @@ class Node:
         self.desk = DecisionDesk(decider, rules, self.publisher, self.metrics, self._evidence, self._hooks)
         self.pipeline = Pipeline(self.desk.take, self._camera_report, self.metrics, self.health, self.clock)
         self.publisher.start()
+        if remembered := self._state.recall():
+            self.desk.restore(remembered, self.clock.monotonic(), self.clock.now())
         self._stack.append(("publisher", self._stop_publisher))
         self.health.watch("publisher", lambda: self.publisher.heartbeat_s, STALL_LIMIT_S)
         self.health.require("models", "outbox", "cameras")
@@ -174,9 +175,8 @@ class Node:
             self._close_unused(classifiers)
             raise
         gone = [name for name in self.pipeline.cameras() if name not in {c.name for c in settings.cameras}]
-        self._carry_over(decider, rules)
         self.settings, self.base_dir = settings, base_dir
-        self.desk.swap(decider, rules)
+        self.desk.swap(decider, rules, self.clock.monotonic(), self.clock.now())
         self.pipeline.apply(settings, base_dir, classifiers)
         for name in gone:
             self.reports.pop(name, None)
@@ -211,7 +211,7 @@ class Node:
         self, settings: Settings, classifiers: dict[str, Classifier]
     ) -> tuple[Decider, RuleSet]:
         cards = {name: classifier.card for name, classifier in classifiers.items()}
-        return build_decider(settings, cards), build_rules(settings, cards)
+        return build_decider(settings, cards), build_rules(settings, region_labels(settings, cards))
 
     def _classifiers_for(self, settings: Settings, base_dir: Path) -> dict[str, Classifier]:
         """The classifiers `settings` asks for; those that serve already and have not changed are kept."""
@@ -270,22 +270,6 @@ class Node:
         self.publisher.publish_info(node_info(self.settings, classifiers))
         for name, classifier in classifiers.items():
             self.publisher.publish_model(name, classifier.identity, card_summary(classifier.card))
-
-    def _recall(self, decider: Decider, rules: RuleSet) -> None:
-        self._restore(decider, rules, self._state.recall())
-
-    def _carry_over(self, decider: Decider, rules: RuleSet) -> None:
-        self._restore(decider, rules, self.desk.export())
-
-    def _restore(self, decider: Decider, rules: RuleSet, content: JsonObject) -> None:
-        now_s, now_at = self.clock.monotonic(), self.clock.now()
-        if "decider" not in content or "rules" not in content:
-            return
-        try:
-            decider.restore(content["decider"], now_s, now_at)
-            rules.restore(content["rules"], now_s, now_at)
-        except (KeyError, TypeError, ValueError):
-            log.exception("what was remembered does not fit and is left aside")
 
     def _remember(self) -> None:
         try:

@@ -122,7 +122,6 @@ class Pipeline:
     def swap(self, model: str, classifier: Classifier) -> Classifier:
         """Let another classifier serve `model` from the next batch on; returns the one that served."""
         old = self._serving[model].engine.swap(classifier)
-        self._metrics.model_gone(model)
         self._metrics.model_serving(classifier.identity)
         return old
 
@@ -163,7 +162,7 @@ class Pipeline:
                 max_batch=inference.max_batch, max_wait_s=inference.max_wait, clock=self._clock
             ),
         )
-        unwatch = self._metrics.watch_samples(buffer.counts)
+        unwatch = self._metrics.watch_samples(name, buffer.counts)
         self._serving[name] = _Serving(engine, buffer, unwatch)
         self._metrics.model_serving(classifier.identity)
         self._health.watch(f"model {name}", lambda: engine.heartbeat_s, STALL_LIMIT_S)

@@ -7,36 +7,28 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgenode.decision_setup import model_of, regions_of
 from edgenode.errors import ConfigurationError, EdgeNodeError
 from edgenode.inference.card import InputSpec, ModelCard
 from edgenode.records import U8
-from edgenode.settings import CameraSettings, RegionSettings, RuleSettings, Settings
+from edgenode.settings import CameraSettings, Settings
 
 if TYPE_CHECKING:
     from edgenode.capture.camera import CameraSpec
     from edgenode.capture.regions import RegionCutter
     from edgenode.inference.classifier import Classifier
 
-WHOLE_FRAME = RegionSettings()
-"""What a camera without regions has: one region `frame`, the whole picture, for the only model."""
-
-
-def regions_of(camera: CameraSettings) -> list[RegionSettings]:
-    return camera.regions or [WHOLE_FRAME]
-
-
-def model_of(region: RegionSettings, settings: Settings) -> str:
-    """The name of the model that serves `region`. Raises ConfigurationError where it cannot be told."""
-    if region.model is not None:
-        return region.model
-    if len(settings.models) == 1:
-        return next(iter(settings.models))
-    raise ConfigurationError([f"region {region.name!r} names no model and there are {len(settings.models)}"])
-
-
 def model_path(settings: Settings, name: str, base_dir: Path) -> Path:
-    """Where the file of model `name` lies: relative paths start at the configuration's directory."""
-    return base_dir / settings.models[name].file.expanduser()
+    """The file of model `name`: beside the configuration, else the installed one of that name."""
+    from edgenode.inference.store import ModelStore
+
+    file = settings.models[name].file.expanduser()
+    beside = base_dir / file
+    if not beside.exists() and len(file.parts) == 1 and not file.suffix:
+        active = ModelStore(settings.node.state_dir).active(str(file))
+        if active is not None:
+            return active.path
+    return beside
 
 
 def load_classifiers(
@@ -58,6 +50,7 @@ def load_classifiers(
             provider=settings.inference.provider,
             expected_sha256=model.sha256,
             run_timeout_s=settings.inference.run_timeout,
+            name=name,
         )
         try:
             loaded[name] = Classifier.load(model_path(settings, name, base_dir), options)
@@ -85,7 +78,7 @@ def cutters_of(
     return tuple(
         RegionCutter(region.name, model, region, preparer(cards[model].input))
         for region in regions_of(camera)
-        for model in [model_of(region, settings)]
+        if (model := model_of(region, settings)) is not None
     )
 
 
@@ -98,7 +91,7 @@ def camera_spec(
 ) -> CameraSpec:
     from edgenode.capture.camera import CameraSpec
 
-    keep = SNAPSHOT_FRAMES if any(wants_snapshot(rule, camera.name) for rule in settings.rules) else 0
+    keep = SNAPSHOT_FRAMES if any(rule.snapshot for rule in settings.rules) else 0
     return CameraSpec(
         settings=camera,
         cutters=cutters_of(camera, settings, cards),
@@ -112,16 +105,11 @@ SNAPSHOT_FRAMES = 4
 """Classified frames kept per camera for evidence: a decision follows its frame by one to three frames."""
 
 
-def wants_snapshot(rule: RuleSettings, camera: str) -> bool:
-    """Whether `rule` may ask for a picture of `camera`. An unqualified region name may mean any camera."""
-    del camera
-    return rule.snapshot
-
-
 def models_by_region(settings: Settings) -> dict[tuple[str, str], str]:
     """(camera, region) to model name, for every enabled or disabled camera, in the order of the file."""
     return {
-        (camera.name, region.name): model_of(region, settings)
+        (camera.name, region.name): model
         for camera in settings.cameras
         for region in regions_of(camera)
+        if (model := model_of(region, settings)) is not None
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 _SMOOTHING = 0.1
-_MAX_INTERVAL_S = 1.0
 
 
 class FrameSchedule:
@@ -39,8 +38,9 @@ class FrameSchedule:
         return True
 
     def _learn(self, interval_s: float) -> None:
-        if not 0.0 < interval_s < _MAX_INTERVAL_S:
+        if interval_s <= 0.0:
             return
+        interval_s = min(interval_s, self._interval_s)  # a gap teaches little
         if self._source_s == 0.0:
             self._source_s = interval_s
         else:

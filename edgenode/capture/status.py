@@ -49,7 +49,7 @@ class StatusBoard:
         self._base = CameraStatus.OFFLINE
         self._base_reason = "not opened yet"
         self._info: SourceInfo | None = None
-        self._alive_s = 0.0
+        self._alive_s: float | None = None
         self._intervals: deque[float] = deque(maxlen=3)
         self._distrust: Distrust | None = None
         self._classified: deque[float] = deque(maxlen=_FPS_FRAMES)
@@ -67,6 +67,7 @@ class StatusBoard:
             self._info = info
             self._opened += 1
             self._distrust = None
+            self._alive_s = None
             self._intervals.clear()
 
     def alive(self, width: int = 0, height: int = 0) -> None:
@@ -74,7 +75,8 @@ class StatusBoard:
         over."""
         with self._lock:
             now_s = self._clock.monotonic()
-            self._intervals.append(now_s - self._alive_s)
+            if self._alive_s is not None:
+                self._intervals.append(now_s - self._alive_s)
             self._alive_s = now_s
             info = self._info
             if width and info is not None and (width, height) != (info.width, info.height):
@@ -123,11 +125,11 @@ class StatusBoard:
     def _now(self) -> tuple[CameraStatus, str]:
         if self._base is not CameraStatus.ONLINE:
             return self._base, self._base_reason
-        live = self._info is not None and self._info.live
-        # a camera that sends a picture every 10 s is not stale after 4
-        limit_s = max(self._stale_after_s, 3.0 * min(self._intervals, default=0.0))
-        if live and self._clock.monotonic() - self._alive_s > limit_s:
-            return CameraStatus.STALE, f"no good frame for more than {limit_s:.0f} s"
+        if self._info is not None and self._info.live and self._alive_s is not None:
+            # a camera that sends a picture every 10 s is not stale after 4
+            limit_s = max(self._stale_after_s, 3.0 * min(self._intervals, default=0.0))
+            if self._clock.monotonic() - self._alive_s > limit_s:
+                return CameraStatus.STALE, f"no good frame for more than {limit_s:.0f} s"
         if self._distrust is not None:
             return self._distrust.status, self._distrust.reason
         return CameraStatus.ONLINE, ""

@@ -47,6 +47,7 @@ class VideoStream:
 
     def __init__(self, settings: StreamSettings) -> None:
         self._settings = settings
+        began_s = time.monotonic()
         try:
             self._container = av.open(
                 settings.target,
@@ -54,7 +55,8 @@ class VideoStream:
                 timeout=(settings.open_timeout_s, settings.read_timeout_s),
             )
         except av.error.FFmpegError as error:
-            raise open_error(error, settings.shown, settings.open_timeout_s) from None
+            spent_s = time.monotonic() - began_s
+            raise open_error(error, settings.shown, settings.open_timeout_s, spent_s) from None
         except (OSError, ValueError) as error:
             raise SourceError(f"{settings.shown} cannot be opened: {error.__class__.__name__}") from None
         try:

@@ -17,12 +17,13 @@ _REFUSED = {
 }
 
 
-def open_error(error: av.error.FFmpegError, shown: str, timeout_s: float) -> SourceError:
-    """What to raise when opening `shown` failed with `error`."""
+def open_error(error: av.error.FFmpegError, shown: str, timeout_s: float, spent_s: float) -> SourceError:
+    """What to raise when opening `shown` failed with `error` after `spent_s` of `timeout_s`."""
     refusal = _REFUSED.get(type(error).__name__)
     if refusal is not None:
         return SourceRefusedError(f"{shown}: {refusal}")
-    if isinstance(error, av.error.ExitError | TimeoutError):
+    # interrupted while it waits for an RTSP reply, FFmpeg speaks of invalid data
+    if isinstance(error, av.error.ExitError | TimeoutError) or spent_s >= timeout_s:
         return SourceError(f"{shown} did not answer within {timeout_s:g} s")
     if isinstance(error, FileNotFoundError):
         return SourceError(f"{shown} does not exist")

@@ -40,6 +40,8 @@ class ClassifierOptions:
     """Lower-case hexadecimal; any other file is refused."""
     run_timeout_s: float = 5.0
     """A run that takes longer is ended; so is the golden vector's."""
+    name: str | None = None
+    """What the node calls the model in messages and metrics; the card's own name when not given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ class Classifier:
             output.name for output in session.get_outputs() if output.name in (OUTPUT_NAME, EMBEDDING_NAME)
         ]
         self.card = card
-        self.identity = ModelIdentity(card.name, card.version, sha256)
+        self.identity = ModelIdentity(options.name or card.name, card.version, sha256)
         self.provider = options.provider
         self._open = True
         limiter.acquire()

@@ -17,12 +17,16 @@ from __future__ import annotations
 import argparse
 import sys
 
-import gi
+try:
+    import gi
 
-gi.require_version("Gst", "1.0")
-gi.require_version("GstApp", "1.0")
-gi.require_version("GstRtspServer", "1.0")
-from gi.repository import GLib, Gst, GstApp, GstRtspServer  # noqa: E402, F401
+    gi.require_version("Gst", "1.0")
+    gi.require_version("GstApp", "1.0")
+    gi.require_version("GstRtspServer", "1.0")
+    from gi.repository import GLib, Gst, GstApp, GstRtspServer  # noqa: F401
+except (ImportError, ValueError) as missing:
+    print(missing, file=sys.stderr)
+    sys.exit(3)
 
 PIPELINE = (
     "( appsrc name=units format=time is-live=false block=false max-bytes=4000000"
