@@ -183,14 +183,15 @@ class _Check:
             self._add(
                 key if key[-1] != "frame" else key[:-1], f"region {region.name!r} names no model; {reason}"
             )
-        card = self._cards.get(model_of(region, self._settings) or "")
+        name = model_of(region, self._settings) or ""
+        card = self._cards.get(name)
         if card is None:
             return
         for label in region.smoothing.labels:
             if label not in card.labels:
                 self._add(
                     (*key, "smoothing", "labels", label),
-                    f'"{label}" is no label of model "{card.name}"{suggestion(label, card.labels)}',
+                    f'"{label}" is no label of model "{name}"{suggestion(label, card.labels)}',
                 )
 
     def mqtt(self) -> None:
