@@ -133,6 +133,9 @@ class _Check:
         except EdgeNodeError as error:
             self._add(key, str(error))
             return None
+        except OSError as error:
+            self._add(key, f"{error.filename or model.file} cannot be looked at: {error.strerror or error}")
+            return None
         if path is None:
             self._add(
                 key,
@@ -159,7 +162,10 @@ class _Check:
         devices: dict[str, str] = {}
         for index, camera in enumerate(self._settings.cameras):
             key: KeyPath = ("cameras", index)
-            problem = self._probes.source_problem(camera.source, self._loaded.base_dir)
+            try:
+                problem = self._probes.source_problem(camera.source, self._loaded.base_dir)
+            except OSError as error:
+                problem = f"{error.filename or 'it'} cannot be looked at: {error.strerror or error}"
             if problem is not None:
                 self._add((*key, "source"), problem)
             device = usb_device(camera.source) if camera.enabled else None

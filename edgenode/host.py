@@ -42,14 +42,15 @@ def unreadable(path: Path) -> str | None:
 def unwritable(folder: Path) -> str | None:
     """Why nothing can be kept in `folder`, and what to do; None when it can. Creates nothing."""
     existing = folder
-    while not existing.exists() and existing != existing.parent:
+    # `os.path` answers False where a folder on the way may not be entered; `Path.exists` would raise.
+    while not os.path.exists(existing) and existing != existing.parent:
         existing = existing.parent
     advice = (
         f"make it (sudo install -d -m 700 -o $USER {folder}), choose another, or run the node as its service"
     )
-    if not existing.is_dir():
+    if not os.path.isdir(existing):
         return f"{existing} is not a folder"
-    if not os.access(existing, os.W_OK | os.X_OK):
+    if not os.access(existing, os.W_OK | os.X_OK, effective_ids=True):
         place = (
             "cannot be written to"
             if existing == folder

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -177,10 +180,45 @@ def test_a_state_folder_that_does_not_exist_yet_is_made_by_the_node(tmp_path: Pa
     assert not (tmp_path / "a").exists()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_state_folder_that_cannot_be_written_says_what_to_do(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    assert "install -d" in (unwritable(tmp_path / "state") or "")
+@pytest.fixture
+def somebody(tmp_path: Path) -> Iterator[Path]:
+    """A folder every user may enter and only its owner may write to; the test is not the owner."""
+    folder = Path(tempfile.mkdtemp())
+    (folder / "closed").mkdir(mode=0o700)
+    folder.chmod(0o755 if os.geteuid() == 0 else 0o500)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    else:
+        (folder / "closed").chmod(0o000)
+    yield folder
+    os.seteuid(user)
+    folder.chmod(0o700)
+    (folder / "closed").chmod(0o700)
+    shutil.rmtree(folder)
+
+
+def test_a_state_folder_that_cannot_be_written_says_what_to_do(somebody: Path) -> None:
+    told = unwritable(somebody / "state")
+    assert told is not None
+    assert (
+        f"{somebody / 'state'} does not exist and {somebody} cannot be written to; make it (sudo install -d"
+        in told
+    )
+
+
+def test_a_state_folder_behind_a_closed_one_is_told_and_does_not_crash(somebody: Path) -> None:
+    assert "cannot be written to" in (unwritable(somebody / "closed" / "state") or "")
+
+
+def test_a_model_behind_a_closed_folder_is_told_and_does_not_crash(tmp_path: Path, somebody: Path) -> None:
+    user = os.geteuid()
+    os.seteuid(os.getuid())
+    found = loaded(tmp_path, GOOD.replace("defects.onnx", f"{somebody}/closed/defects.onnx"))
+    os.seteuid(user)
+    told = [problem for problem in problems(found, probes()) if "models.defects" in problem]
+    assert len(told) == 1
+    assert "Permission denied" in told[0]
 
 
 def test_what_works_and_may_not_be_meant_is_a_warning(tmp_path: Path) -> None:
