@@ -10,7 +10,7 @@ from edgenode.capture.address import Address
 from edgenode.capture.multipart import MultipartReader, boundary_of
 from edgenode.capture.picture_header import picture_size
 from edgenode.capture.pictures import decode_picture
-from edgenode.capture.source import Grab, Source, SourceIdleError, SourceInfo, SourceOptions
+from edgenode.capture.source import IDLE_S, Grab, Source, SourceIdleError, SourceInfo, SourceOptions
 from edgenode.capture.web import WebClient
 from edgenode.clock import Clock
 from edgenode.errors import PictureError, SourceError, SourceRefusedError
@@ -132,18 +132,15 @@ class StillSource:
         first, self._first = self._first, None
         if first is not None:
             return first
-        deadline_s = self._clock.monotonic() + self._options.read_timeout_s
-        while True:
-            pause_s = max(0.0, self._asked_s + self._options.poll_s - self._clock.monotonic())
-            if self._clock.wait(self._closed, min(pause_s, self._options.read_timeout_s)):
-                raise SourceError(f"{self._client.shown} is closed")
-            if pause_s <= self._options.read_timeout_s:
-                self._asked_s = self._clock.monotonic()
-                response = self._client.get(self._conditions)
-                if response is not None:
-                    return self._picture(response)
-            if self._clock.monotonic() >= deadline_s or pause_s > self._options.read_timeout_s:
-                raise SourceIdleError(f"{self._client.shown} has no new picture")
+        pause_s = self._asked_s + self._options.poll_s - self._clock.monotonic()
+        if self._clock.wait(self._closed, max(0.0, min(pause_s, IDLE_S))):
+            raise SourceError(f"{self._client.shown} is closed")
+        if pause_s <= IDLE_S:
+            self._asked_s = self._clock.monotonic()
+            response = self._client.get(self._conditions)
+            if response is not None:
+                return self._picture(response)
+        raise SourceIdleError(f"{self._client.shown} has no new picture")
 
     def _picture(self, response: http.client.HTTPResponse) -> Grab:
         body = _Body(response, self._client.shown, self._options.read_timeout_s, self._clock)

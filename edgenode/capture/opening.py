@@ -24,7 +24,7 @@ def open_source(url: str, options: SourceOptions, clock: Clock, scenes: SceneFac
     if address.kind is AddressKind.SYNTHETIC:
         from edgenode.capture.synthetic import SyntheticSource
 
-        return SyntheticSource(address, options, clock, scenes)
+        return SyntheticSource(address, clock, scenes)
     return _open(address, options, clock)
 
 

@@ -24,9 +24,9 @@ def recorder() -> Recorder:
     return Recorder()
 
 
-@pytest.fixture
-def clip(tmp_path: Path) -> Path:
-    return numbered_clip(tmp_path / "clip.mp4", 1000, FPS)
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return numbered_clip(tmp_path_factory.mktemp("clip") / "clip.mp4", 1000, FPS)
 
 
 def numbers(samples: list[Sample]) -> list[int]:

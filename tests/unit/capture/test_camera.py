@@ -255,7 +255,7 @@ def test_a_refusal_is_asked_again_at_the_slow_pace_and_logged_once(
     with running(camera_spec(source, tmp_path), recorder):
         report = recorder.wait_status(CameraStatus.OFFLINE)
         assert "401" in report.reason
-        recorder.wait(lambda: len(recorder.reports) >= 4)  # three seconds: the quick pace would ask again
+        recorder.wait(lambda: len(recorder.reports) >= 4)  # the quick pace would have asked again
     assert len(behaviour.requests) <= 2
     assert len(caplog.records) == 1
     assert "wr0ng-secret" not in caplog.text + recorder.story()
