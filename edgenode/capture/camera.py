@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ from edgenode.capture.frame_desk import FrameDesk
 from edgenode.capture.frame_path import FramePath, Outcome, Stamp
 from edgenode.capture.freshness import Freshness
 from edgenode.capture.observer import CaptureObserver
-from edgenode.capture.opening import open_source
+from edgenode.capture.opening import camera_notes, open_source
 from edgenode.capture.pacing import Pacing
 from edgenode.capture.picture_watch import PictureWatch, WatchLimits
 from edgenode.capture.regions import RegionCutter
@@ -84,6 +85,7 @@ class Camera:
         self._wake = threading.Event()
         self._enabled = spec.settings.enabled
         self._index = 0
+        self._fault = ""
         self._heartbeat_s = clock.monotonic()
         self._threads = (
             threading.Thread(target=self._run, name=f"camera-{self.name}"),
@@ -101,6 +103,8 @@ class Camera:
         return self._enabled
 
     def start(self) -> None:
+        for note in camera_notes(self._settings):
+            log.warning("camera %s: %s", self.name, note)
         for thread in self._threads:
             thread.start()
 
@@ -178,9 +182,18 @@ class Camera:
             self._board.set(self._down(), str(error))
             self._pause(self._backoff.next_s())
         except Exception as error:
-            log.exception("camera %s: a fault inside; it is started again", self.name)
-            self._board.set(CameraStatus.FAILED, f"a fault inside: {redact(str(error))}")
+            self._tell_fault(error)
             self._pause(random.uniform(LONGEST_PAUSE_S / 2, LONGEST_PAUSE_S))  # noqa: S311 - spreads load
+
+    def _tell_fault(self, error: Exception) -> None:
+        """A fault of ours. Its stack is logged when it is a new one; addresses in it are shown without
+        secrets."""
+        fault = f"a fault inside: {type(error).__name__}: {redact(str(error))}"
+        if fault != self._fault:
+            stack = redact("".join(traceback.format_exception(error)))
+            log.error("camera %s: %s; it is started again\n%s", self.name, fault, stack)
+        self._fault = fault
+        self._board.set(CameraStatus.FAILED, fault)
 
     def _down(self) -> CameraStatus:
         """A camera that cannot be reached is offline; a file that cannot be read has failed."""
@@ -197,8 +210,8 @@ class Camera:
         self._beat()
         try:
             self._board.opened(source.info)
-            trusted = not (source.info.live)
-            self._path.restart(None if trusted else PictureWatch(self._spec.limits, kind in LIVE_KINDS))
+            watch = PictureWatch(self._spec.limits, kind in LIVE_KINDS) if source.info.live else None
+            self._path.restart(watch)
             self._read_all(source, kind)
         finally:
             source.close()

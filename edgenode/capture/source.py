@@ -57,7 +57,7 @@ class Grab:
     """One picture, not yet converted. Belongs to the thread that read it, until its next `read`."""
 
     media_s: float | None
-    """Seconds on the stream's own clock since opening; None where it has none (stills, folders)."""
+    """Seconds on the stream's own clock since opening; None where it has none (MJPEG, folders)."""
     keyframe: bool
     corrupt: bool
     """The decoder says that parts are damaged or missing. `rgb` may raise."""

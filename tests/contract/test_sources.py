@@ -90,7 +90,7 @@ def test_media_time_never_goes_backwards_and_begins_near_zero(
         times = [source.read().media_s for _ in range(FRAMES - 1)]
     finally:
         source.close()
-    if kind == "folder":
+    if kind in ("folder", "mjpeg"):
         assert times == [None] * len(times)
         return
     numbers = [time for time in times if time is not None]
@@ -145,6 +145,7 @@ def test_closing_twice_is_safe_and_leaves_no_descriptor_and_no_thread(
         ("synthetic:numbers?speed=2", "speed=2"),
         ("rtsp:///cam", "names no host"),
         ("usb:first", "usb:0"),
+        ("usb:/dev/null", "no video device"),
     ],
 )
 def test_what_cannot_be_opened_is_one_source_error_without_secrets(

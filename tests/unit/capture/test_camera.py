@@ -205,6 +205,8 @@ def test_a_fault_inside_is_told_logged_and_does_not_end_the_thread(
         assert "s3cret" not in report.reason
         assert not camera.join(0.0)
     assert "a fault inside" in caplog.text
+    assert "Traceback" in caplog.text
+    assert "s3cret" not in caplog.text
 
 
 def test_an_http_camera_that_drops_its_clients_is_opened_again(
