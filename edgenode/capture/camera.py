@@ -35,8 +35,6 @@ REFUSED_FLOOR_S = 10.0
 """A camera that said no is asked again after 10 to 30 s: some lock an account after a few wrong passwords."""
 _STABLE_S = 5.0
 """After this long with good frames the next failure is the first again."""
-_STALE_S = 4.0
-"""With a report a second, staleness is told within 5 s."""
 _NO_PICTURE_S = 30.0
 """A live source that sends data but no good frame for this long is opened anew."""
 
@@ -77,7 +75,7 @@ class Camera:
         self._clock = clock
         self._desk = FrameDesk(spec.keep_frames)
         self._path = FramePath(spec.settings, spec.cutters, offer, observer, self._desk)
-        stale_after_s = min(_STALE_S, spec.settings.read_timeout * 0.8)
+        stale_after_s = min(spec.limits.stale_after_s, spec.settings.read_timeout * 0.8)
         self._board = StatusBoard(self.name, observer, clock, stale_after_s)
         self._backoff = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S)
         self._refused = Backoff(LONGEST_PAUSE_S, LONGEST_PAUSE_S, floor_s=REFUSED_FLOOR_S)
@@ -138,7 +136,7 @@ class Camera:
         return self._desk.recent(frame_index)
 
     def _report(self) -> None:
-        while not self._clock.wait(self._stopping, REPORT_S):
+        while not self._clock.wait(self._stopping, REPORT_S / 2.0):
             self._board.tick()
 
     def _run(self) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.bitstream import BitStreamFilterContext
 from av.video.reformatter import ColorRange, Colorspace
 
 from edgenode.capture.opening import open_source
@@ -214,7 +215,25 @@ def test_a_change_of_size_inside_a_stream_is_followed(tmp_path: Path) -> None:
     assert [number_of(picture) for picture in pictures] == [*range(10), *range(10)]
 
 
-def test_a_clip_with_reordered_frames_comes_out_in_order(shared_data: Path) -> None:
+@pytest.mark.parametrize(("degrees", "turns"), [(90, 1), (180, 2), (270, 3)])
+def test_a_stream_that_says_it_is_turned_comes_out_upright(tmp_path: Path, degrees: int, turns: int) -> None:
+    """H.264's display orientation counts anticlockwise, as numpy's `rot90` does."""
+    plain = numbered_clip(tmp_path / "plain.h264", 3)
+    with av.open(str(plain)) as container:
+        turn = BitStreamFilterContext(
+            f"h264_metadata=rotate={degrees}:display_orientation=insert", container.streams.video[0]
+        )
+        packets = [out for packet in container.demux(video=0) if packet.size for out in turn.filter(packet)]
+    (tmp_path / "turned.h264").write_bytes(b"".join(bytes(packet) for packet in packets))
+    pictures = []
+    for name in ("plain.h264", "turned.h264"):
+        source = opened(tmp_path / name)
+        pictures.append(source.read().rgb())
+        source.close()
+    np.testing.assert_array_equal(pictures[1], np.rot90(pictures[0], turns))
+
+
+def test_a_real_clip_with_reordered_frames_comes_out_in_order(shared_data: Path) -> None:
     clip = shared_data / "clips" / "ckuhn_street_camera.mp4"
     source = open_source(str(clip), SourceOptions(), SystemClock())
     times = [grab.media_s for grab in read_on(source)]
