@@ -15,7 +15,7 @@ import pytest
 
 from edgenode.clock import SystemClock
 from edgenode.errors import ModelError
-from edgenode.inference.classifier import Classifier, ClassifierOptions
+from edgenode.inference.classifier import Classifier, ClassifierOptions, Outputs
 from edgenode.inference.engine import Engine, EngineOptions
 from edgenode.inference.sample_buffer import BufferLimits, SampleBuffer
 from edgenode.records import DropReason, Prediction, Sample
@@ -217,9 +217,9 @@ def test_a_raising_receiver_is_logged_once_and_does_not_end_the_thread(
 
 
 def test_swap_loses_nothing_and_answers_nothing_twice(bench: Bench) -> None:
-    """Samples stream in while two versions are swapped to and fro: each is answered once, by one of them."""
-    versions = [bench.model(version="1"), bench.model(version="2")]
-    engine = bench.start(versions[0], EngineOptions(max_batch=3, idle_s=0.05))
+    """Samples stream in while versions are swapped, and the old one is closed the moment swap returns."""
+    paths = [make_model(bench.folder / f"v{version}.onnx", version=version) for version in "12"]
+    engine = bench.start(Classifier.load(paths[0]), EngineOptions(max_batch=3, idle_s=0.05))
     count = 3000
     buffer, recorder = bench.buffer, bench.recorder
     done = threading.Event()
@@ -229,7 +229,8 @@ def test_swap_loses_nothing_and_answers_nothing_twice(bench: Bench) -> None:
         nonlocal swaps
         while not done.is_set():
             old = engine.classifier
-            assert engine.swap(versions[(swaps + 1) % 2]) is old
+            assert engine.swap(Classifier.load(paths[(swaps + 1) % 2])) is old
+            old.close()
             swaps += 1
 
     swapping = threading.Thread(target=swap_all)
@@ -241,11 +242,50 @@ def test_swap_loses_nothing_and_answers_nothing_twice(bench: Bench) -> None:
     recorder.wait(lambda: len(recorder.predictions) == count)
     done.set()
     swapping.join(DEADLINE_S)
+    bench.classifiers.append(engine.classifier)
+    assert bench.recorder.failures == []
     assert [p.frame_index for p in recorder.predictions] == list(range(count))
     assert {p.model.version for p in recorder.predictions} == {"1", "2"}
     assert swaps > 2
     counts = buffer.counts()
     assert (counts.taken, counts.dropped, counts.held) == (count, {}, 0)
+
+
+def test_swap_comes_between_two_batches(bench: Bench) -> None:
+    """What `swap` returns is not in use any more: it waits for the batch that runs."""
+    first = bench.model(version="1")
+    entered, go_on, finished = threading.Event(), threading.Event(), threading.Event()
+    real = first.classify
+
+    def held_up(array: np.ndarray) -> Outputs:
+        entered.set()
+        assert go_on.wait(DEADLINE_S)
+        outputs = real(array)
+        finished.set()
+        return outputs
+
+    first.classify = held_up  # type: ignore[method-assign]
+    engine = bench.start(first)
+    bench.offer(index=1)
+    assert entered.wait(DEADLINE_S)
+    second = bench.model(version="2")
+    finished_at_swap: list[bool] = []
+
+    def swap() -> None:
+        swapping.set()
+        engine.swap(second)
+        finished_at_swap.append(finished.is_set())
+
+    swapping = threading.Event()
+    thread = threading.Thread(target=swap)
+    thread.start()
+    assert swapping.wait(DEADLINE_S)
+    bench.offer(index=2)
+    go_on.set()
+    thread.join(DEADLINE_S)
+    bench.recorder.wait(lambda: len(bench.recorder.predictions) == 2)
+    assert finished_at_swap == [True]
+    assert bench.recorder.predictions[0].model.version == "1"
 
 
 @pytest.mark.parametrize(
