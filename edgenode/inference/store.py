@@ -168,7 +168,12 @@ class ModelStore:
 
     def _pointed(self, name: str, pointer: str) -> InstalledModel | None:
         sha256 = _read_pointer(self._folder(name), pointer)
-        return None if sha256 is None else self.find(name, sha256)
+        if sha256 is None:
+            return None
+        found = next((model for model in self.models(name) if model.sha256 == sha256), None)
+        if found is None:
+            raise ModelError(f"model {name}: `{pointer}` names {sha256}, which is gone; install it again")
+        return found
 
     def _folder(self, name: str) -> Path:
         if not _NAME.fullmatch(name):
