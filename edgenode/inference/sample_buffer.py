@@ -70,9 +70,7 @@ class SampleBuffer:
         self.model = model
         self._limits = limits
         self._clock = clock
-        lock = threading.Lock()
-        self._arrived = threading.Condition(lock)
-        self._freed = threading.Condition(lock)
+        self._arrived = threading.Condition(threading.Lock())
         self._lines: dict[Region, deque[_Waiting]] = {}
         """Regions with samples waiting, in the order of their turns: a dictionary keeps insertion order."""
         self._served: dict[Region, int] = {}
@@ -95,25 +93,11 @@ class SampleBuffer:
                 self._dropped[sample.camera, DropReason.CLOSED] += 1
                 return DropReason.CLOSED
             reason = self._make_room(region)
-            self._append(region, sample, now_s)
+            self._next_number += 1
+            self._lines.setdefault(region, deque()).append(_Waiting(sample, self._next_number, now_s))
+            self._held += 1
+            self._arrived.notify()
             return reason
-
-    def put(self, sample: Sample, timeout_s: float) -> bool:
-        """Hand in one sample and wait for room instead of dropping one: for replaying a file without loss.
-
-        False means that there was no room within `timeout_s` (nothing is counted, put it again) or that the
-        buffer is closed (counted as `closed`).
-        """
-        region = (sample.camera, sample.region)
-        with self._arrived:
-            if not self._freed.wait_for(lambda: self._closed or self._has_room(region), timeout_s):
-                return False
-            self._offered[region] += 1
-            if self._closed:
-                self._dropped[sample.camera, DropReason.CLOSED] += 1
-                return False
-            self._append(region, sample, self._clock.monotonic())
-            return True
 
     def take(self, max_batch: int, timeout_s: float, max_wait_s: float = 0.0) -> Batch | None:
         """The next batch of 1 to `max_batch` samples in order of arrival, or None.
@@ -128,7 +112,6 @@ class SampleBuffer:
             if max_wait_s > 0:
                 self._arrived.wait_for(lambda: self._held >= max_batch or self._closed, max_wait_s)
             chosen = self._choose(max_batch)
-            self._freed.notify_all()
             now_s = self._clock.monotonic()
         if not chosen:
             return None
@@ -146,7 +129,6 @@ class SampleBuffer:
         with self._arrived:
             self._closed = True
             self._arrived.notify_all()
-            self._freed.notify_all()
 
     def discard(self) -> int:
         """Drop everything held as `closed`; returns how many samples that were."""
@@ -156,7 +138,6 @@ class SampleBuffer:
                 self._dropped[camera, DropReason.CLOSED] += len(line)
             self._lines.clear()
             self._held = 0
-            self._freed.notify_all()
             return discarded
 
     def counts(self) -> BufferCounts:
@@ -169,15 +150,6 @@ class SampleBuffer:
         for (_, reason), count in dropped_by_camera.items():
             dropped[reason] += count
         return BufferCounts(sum(offered.values()), taken, dict(dropped), held, offered, dropped_by_camera)
-
-    def _append(self, region: Region, sample: Sample, now_s: float) -> None:
-        self._next_number += 1
-        self._lines.setdefault(region, deque()).append(_Waiting(sample, self._next_number, now_s))
-        self._held += 1
-        self._arrived.notify()
-
-    def _has_room(self, region: Region) -> bool:
-        return self._held < self._limits.total and len(self._lines.get(region, ())) < self._limits.per_region
 
     def _make_room(self, region: Region) -> DropReason | None:
         line = self._lines.get(region)

@@ -59,11 +59,11 @@ class ModelStore:
         options = replace(options or ClassifierOptions(), expected_sha256=expected_sha256)
         data = read_model_bytes(path)
         classifier = Classifier.load_bytes(data, str(path), options)
-        identity = classifier.identity
+        name, sha256 = classifier.card.name, classifier.identity.sha256
         classifier.close()
-        with self._changing(identity.name, create=True) as folder:
-            _write_atomically(folder / f"{identity.sha256}.onnx", data)
-        return self.find(identity.name, identity.sha256)
+        with self._changing(name, create=True) as folder:
+            _write_atomically(folder / f"{sha256}.onnx", data)
+        return self.find(name, sha256)
 
     def activate(self, name: str, sha256: str) -> InstalledModel:
         """Let `active` name this file, and `previous` the one before it. The file's hash is checked."""

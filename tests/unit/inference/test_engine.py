@@ -303,8 +303,10 @@ def test_a_version_that_does_not_fit_is_refused_and_the_old_one_serves_on(
 ) -> None:
     first = bench.model()
     engine = bench.start(first)
+    other = bench.model(**options)  # type: ignore[arg-type]
+    assert f"new version's {what} differs" in str(engine.misfit(other))
     with pytest.raises(ModelError, match=f"new version's {what} differs"):
-        engine.swap(bench.model(**options))  # type: ignore[arg-type]
+        engine.swap(other)
     bench.offer()
     bench.recorder.wait(lambda: len(bench.recorder.predictions) == 1)
     assert bench.recorder.predictions[0].model == first.identity
@@ -344,7 +346,6 @@ def test_stop_drops_the_rest_as_closed_when_time_is_up(bench: Bench) -> None:
     assert counts.held == 0
     assert counts.taken <= 1
     assert counts.taken + counts.dropped[DropReason.CLOSED] == 9
-    assert bench.recorder.drops[("a", DropReason.CLOSED)] == counts.dropped[DropReason.CLOSED]
 
 
 def test_an_engine_that_never_started_can_be_stopped(bench: Bench) -> None:
@@ -353,19 +354,6 @@ def test_an_engine_that_never_started_can_be_stopped(bench: Bench) -> None:
     engine.stop()
     assert engine.join(0.0)
     assert bench.buffer.counts().dropped == {DropReason.CLOSED: 1}
-
-
-def test_the_observer_learns_of_every_drop_of_the_buffer(bench: Bench) -> None:
-    bench.buffer = SampleBuffer("tiny", BufferLimits(per_region=1, total=2, max_age_s=1000.0), SystemClock())
-    for index in range(5):
-        for camera in "abc":
-            bench.offer(camera=camera, index=index)
-    engine = bench.start(bench.model())
-    bench.recorder.wait(lambda: sum(bench.recorder.batches) == 2)
-    engine.stop()
-    assert engine.join(DEADLINE_S)
-    assert bench.recorder.drops == Counter(bench.buffer.counts().dropped_by_camera)
-    assert sum(bench.recorder.drops.values()) == 13
 
 
 def test_the_heart_beats_while_there_is_nothing_to_do(bench: Bench) -> None:

@@ -211,46 +211,6 @@ def test_max_wait_waits_for_a_full_batch_and_no_longer_than_that() -> None:
     assert len(batch.samples) == 1
 
 
-def test_put_waits_for_room_and_loses_nothing() -> None:
-    buffer = SampleBuffer("tiny", BufferLimits(total=3, max_age_s=float("inf")), SystemClock())
-    count = 500
-    accepted: list[bool] = []
-
-    def put_all(camera: str) -> None:
-        accepted.extend(buffer.put(sample(camera, index=index), DEADLINE_S) for index in range(count))
-
-    putting = [threading.Thread(target=put_all, args=(camera,)) for camera in "abcd"]
-    for thread in putting:
-        thread.start()
-    taken: dict[str, list[int]] = {camera: [] for camera in "abcd"}
-    while sum(map(len, taken.values())) < 4 * count:
-        batch = buffer.take(2, DEADLINE_S)
-        assert batch is not None
-        for each in batch.samples:
-            taken[each.camera].append(each.frame_index)
-    for thread in putting:
-        thread.join(DEADLINE_S)
-    assert all(accepted)
-    assert taken == {camera: list(range(count)) for camera in "abcd"}
-    assert buffer.counts().dropped == {}
-    assert_law(buffer.counts())
-
-
-def test_put_without_room_counts_nothing_and_ends_when_the_buffer_closes() -> None:
-    buffer = SampleBuffer("tiny", BufferLimits(), SystemClock())
-    assert buffer.put(sample(), 0.0)
-    assert not buffer.put(sample(), 0.001)
-    assert buffer.counts().offered == 1
-    accepted: list[bool] = []
-    thread = threading.Thread(target=lambda: accepted.append(buffer.put(sample(), DEADLINE_S)))
-    thread.start()
-    buffer.close()
-    thread.join(DEADLINE_S)
-    assert accepted == [False]
-    assert buffer.counts().dropped == {DropReason.CLOSED: 1}
-    assert_law(buffer.counts())
-
-
 @pytest.mark.parametrize("limits", [{"per_region": 0}, {"total": 0}, {"max_age_s": 0.0}])
 def test_limits_that_hold_nothing_are_refused(limits: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="at least 1 sample"):
@@ -318,22 +278,6 @@ class BufferMachine(RuleBasedStateMachine):
         if not self.held[gone[0]] and gone[0] != newcomer:
             del self.held[gone[0]]
             self.line.remove(gone[0])
-
-    @rule(camera=st.sampled_from("abc"), region=st.sampled_from("xy"))
-    def put(self, camera: str, region: str) -> None:
-        key = (camera, region)
-        self.next_index += 1
-        new = sample(camera, region, self.next_index, self.clock.monotonic())
-        room = len(self.held.get(key, ())) < self.limits.per_region
-        room = room and sum(map(len, self.held.values())) < self.limits.total
-        before = self.buffer.counts()
-        assert self.buffer.put(new, 0.0) == (room and not self.closed)
-        after = self.buffer.counts()
-        assert after.offered - before.offered == (room or self.closed)
-        if room and not self.closed:
-            if key not in self.line:
-                self.line.append(key)
-            self.held.setdefault(key, deque()).append(new)
 
     @rule(max_batch=st.integers(1, 5))
     def take(self, max_batch: int) -> None:
