@@ -16,7 +16,8 @@ PEAK_STEP = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Lifetime:
-    """How one rule makes events. `updates`: `off`, `change` (another label) or `peak` (that, or a new peak)."""
+    """How one rule makes events. `updates`: `off`, `change` (another label) or `peak` (that, or a new
+    peak)."""
 
     rule: str
     for_s: float = 0.0
@@ -55,7 +56,8 @@ class OpenEvent:
 
 
 class EventMachine:
-    """Turns whether a condition holds into events. The caller steps it when that may have changed, and at `due_s`."""
+    """Turns whether a condition holds into events. The caller steps it when that may have changed, and at
+    `due_s`."""
 
     def __init__(self, spec: Lifetime, new_id: Callable[[datetime], str]) -> None:
         self.spec = spec
@@ -87,7 +89,8 @@ class EventMachine:
         reason: Callable[[], str],
         begun: tuple[float, datetime] | None = None,
     ) -> Event | None:
-        """What the rule says at `now_s`. `begun`: when what is reported began, if before the condition held."""
+        """What the rule says at `now_s`. `begun`: when what is reported began, if before the condition
+        held."""
         if not holds:
             self.since_s = None
             return self.end(reason(), now_s, now_at) if self.open is not None else None
@@ -175,7 +178,8 @@ class EventMachine:
         )
 
     def resume(self, now_s: float) -> None:
-        """After a pause in which nobody watched: a dwell begins anew, a periodic update is due from now on."""
+        """After a pause in which nobody watched: a dwell begins anew, a periodic update is due from now
+        on."""
         if self.open is None:
             self.since_s = None
         else:

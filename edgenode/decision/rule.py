@@ -10,11 +10,12 @@ from enum import StrEnum
 from edgenode.records import Event, JsonObject, Severity
 
 from .event_machine import EventMachine, Lifetime, Subject
-from .expression import Compiled, Used, compile_condition
+from .expression import compile_condition
 from .facts import Fact, World
 from .instruments import Instrument
 from .schedule import Schedule, ScheduleWatch
 from .sequences import Sequence
+from .terms import Compiled, Used
 
 QUOTED_TEXT = 120
 """Characters of a condition that are quoted in an event's reason."""
@@ -92,6 +93,8 @@ class Rule:
         if spec.sequence:
             last = conditions[-1].used.facts
             self.facts.sort(key=lambda fact: fact not in last)
+        self.named = [*self.used.named, *self.used.counted]
+        """The (region, label) pairs of its comparisons."""
         self.instruments: list[Instrument] = self.used.instruments
         self.timed = self.used.timed or spec.schedule is not None
         self.due_queued_s: float | None = None
@@ -141,7 +144,8 @@ class Rule:
         return self.machine.step(holds and self.in_force, now_s, now_at, self._subject, self._reason, begun)
 
     def _subject(self) -> Subject:
-        """The first region whose comparison is true now; the region an open event started with, if there is one."""
+        """The first region whose comparison is true now; the region an open event started with, if there is
+        one."""
         fact: Fact | None = None
         if self.machine.open is not None:
             started = self.machine.open.subject
@@ -202,8 +206,7 @@ class Rule:
                 parts.append(f"{fact.name} is {decision.reason if ': ' in decision.reason else fact.label}")
             else:
                 parts.append(f"{fact.name} is {fact.label} ({decision.probability:.2f})")
-        for instrument in self.instruments[:3]:
-            parts.append(f"measured {instrument.measure(self.now_s):.4g}")
+        parts.extend(f"measured {each.measure(self.now_s):.4g}" for each in self.instruments[:3])
         return ", ".join(parts) or "no region is named"
 
     def progress_text(self) -> str:
@@ -237,13 +240,11 @@ def merge(all_used: list[Used]) -> Used:
     """What several conditions use together, each thing once, in the order of naming."""
     merged = Used()
     for used in all_used:
-        for mine, theirs in (
-            (merged.facts, used.facts),
-            (merged.rules, used.rules),
-            (merged.instruments, used.instruments),
-        ):
-            mine.extend(each for each in theirs if each not in mine)  # type: ignore[attr-defined]
+        merged.facts.extend(each for each in used.facts if each not in merged.facts)
+        merged.rules.extend(each for each in used.rules if each not in merged.rules)
+        merged.instruments.extend(each for each in used.instruments if each not in merged.instruments)
         merged.atoms.extend(used.atoms)
+        merged.named.extend(used.named)
         merged.counted.extend(used.counted)
         merged.scored = merged.scored or used.scored
         merged.timed = merged.timed or used.timed
