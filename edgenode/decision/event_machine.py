@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from edgenode.records import Event, EventType, JsonObject, ModelIdentity, Severity
+from edgenode.records import Decision, Event, EventType, JsonObject, ModelIdentity, Severity
 
 from .instruments import TICK_S
 
@@ -115,6 +115,19 @@ class EventMachine:
             label_now=about.label,
         )
         return self._event(self.open, EventType.START, about, now_at, None, reason())
+
+    def heighten(self, decision: Decision) -> None:
+        """Keep the greatest probability while the open event's region stays what it was."""
+        event = self.open
+        if (
+            event is not None
+            and event.peak is not None
+            and decision.probability > event.peak
+            and decision.label == event.subject.label
+            and decision.region == event.subject.region
+            and decision.camera == event.subject.camera
+        ):
+            event.peak = decision.probability
 
     def end(self, reason: str, now_s: float, now_at: datetime) -> Event | None:
         """End the open event, whatever the condition says."""

@@ -33,6 +33,8 @@ from .terms import LIST, NUMBER, STATE, TEXT, TRUTH, WRONG, Compiled, Term, Used
 
 LONGEST = 4000
 """Characters of one expression."""
+DEEPEST = 40
+"""Levels of nesting: evaluation recurses as deep."""
 
 _ARITHMETIC: dict[type[ast.operator], Callable[[float, float], float]] = {
     ast.Add: operator.add,
@@ -61,11 +63,8 @@ def compile_condition(text: str, world: World) -> tuple[Compiled | None, list[Ru
     tree = reader.parse()
     if tree is None:
         return None, reader.mistakes
-    try:
-        term = reader.term(tree)
-        reader.expect(term, TRUTH, tree, "the rule")
-    except RecursionError:
-        reader.mistakes = [RuleError("the expression is nested too deeply", 0)]
+    term = reader.term(tree)
+    reader.expect(term, TRUTH, tree, "the rule")
     if reader.mistakes:
         return None, sorted(reader.mistakes, key=lambda mistake: mistake.column or 0)
     return Compiled(text, term.run, reader.used), []
@@ -78,6 +77,7 @@ class Reader:
         self.world = world
         self.mistakes: list[RuleError] = []
         self.used = Used()
+        self._depth = 0
         self._source = text.replace("\n", " ").replace("\r", " ").replace("\t", " ")
         self._indent = len(self._source) - len(self._source.lstrip())
         self._bytes = self._source.lstrip().encode()
@@ -136,6 +136,14 @@ class Reader:
 
     def term(self, node: ast.expr) -> Term:
         """The checked form of any node."""
+        if self._depth >= DEEPEST:
+            return self.wrong(node, f"nested more than {DEEPEST} levels deep")
+        self._depth += 1
+        term = self._term(node)
+        self._depth -= 1
+        return term
+
+    def _term(self, node: ast.expr) -> Term:
         match node:
             case ast.BoolOp():
                 return self._logic(node)

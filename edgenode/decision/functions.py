@@ -236,7 +236,8 @@ def _build(
     if name == "duration":
         return Duration(subject.holds)
     if name in ("count", "rate_per_minute"):
-        return EntryCounter(subject.holds, _waits(subject), values["window"], name == "rate_per_minute")
+        per_minute, only_rules = name == "rate_per_minute", not subject.used.facts
+        return EntryCounter(subject.holds, _waits(subject), values["window"], per_minute, only_rules)
     watch = _watch(reader, node, name, subject, values.get("background"))
     if watch is None:
         return None

@@ -46,15 +46,23 @@ class EntryCounter:
     """Counts the moments at which a condition begins to hold, over the last `window_s` seconds.
 
     While a region of the condition is unknown or invalid the counter waits (`waits`), so that a passage
-    interrupted by doubt counts once. What holds already at the first look is no entry.
+    interrupted by doubt counts once. What holds already at the first look is no entry; `known_false`: it is
+    known not to have held before (rules are inactive in the beginning).
     """
 
-    def __init__(self, holds: Condition, waits: Condition, window_s: float, per_minute: bool = False) -> None:
+    def __init__(
+        self,
+        holds: Condition,
+        waits: Condition,
+        window_s: float,
+        per_minute: bool = False,
+        known_false: bool = False,
+    ) -> None:
         self._holds = holds
         self._waits = waits
         self._window_s = window_s
         self._scale = 60.0 / window_s if per_minute else 1.0
-        self._before: bool | None = None
+        self._before: bool | None = False if known_false else None
         self._entries: deque[float] = deque(maxlen=ENTRY_LIMIT)
 
     def update(self, now_s: float) -> None:

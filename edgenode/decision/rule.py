@@ -68,12 +68,15 @@ class Rule:
     def __init__(self, spec: RuleSpec, conditions: list[Compiled], new_id: Callable[[datetime], str]) -> None:
         self.spec = spec
         self.enabled = spec.enabled
+        self.used = merge([condition.used for condition in conditions])
+        only_counts = bool(self.used.instruments) and not self.used.atoms
+        """It is about a number: another label of the region is no news of its event."""
         self.machine = EventMachine(
             Lifetime(
                 spec.name,
                 spec.for_s,
                 spec.cooldown_s,
-                spec.updates,
+                "off" if only_counts and spec.updates == "change" else spec.updates,
                 spec.update_every_s,
                 spec.severity,
                 spec.snapshot,
@@ -84,19 +87,24 @@ class Rule:
         self._holds = conditions[0].holds
         self._sequence = Sequence(len(conditions), spec.within_s) if spec.sequence else None
         self._schedule = ScheduleWatch(spec.schedule)
-        self.used = merge([condition.used for condition in conditions])
         self.facts: list[Fact] = list(self.used.facts)
         """Regions that events are about, most important first; the rule set adds those of rules it names."""
         self.atoms = list(self.used.atoms)
-        self._counted = self.used.counted[0] if self.used.counted and not self.atoms else None
+        self._counted = self.used.counted[0] if only_counts and self.used.counted else None
         """(region, label) that a rule which only counts is about."""
         if spec.sequence:
-            last = conditions[-1].used.facts
-            self.facts.sort(key=lambda fact: fact not in last)
+            last = conditions[-1].used
+            self.facts.sort(key=lambda fact: fact not in last.facts)
+            self.atoms = list(last.atoms)
         self.named = [*self.used.named, *self.used.counted]
         """The (region, label) pairs of its comparisons."""
         self.instruments: list[Instrument] = self.used.instruments
         self.timed = self.used.timed or spec.schedule is not None
+        self.restless = self.timed or self.used.scored or spec.updates == "peak"
+        """Whether each sample of its regions matters, not only another label."""
+        self.told_status: RuleStatus | None = None
+        self.told_since_s: float | None = None
+        """What the trace was told last."""
         self.due_queued_s: float | None = None
         self.waiting = False
         """Whether it is to be looked at when the instant closes."""

@@ -97,8 +97,10 @@ class RuleSet:
         rules = self._rules
         for position in self._watching[fact]:
             rule = rules[position]
-            if changed or rule.used.scored or rule.timed or rule.machine.open is not None:
+            if changed or rule.restless:
                 self._wait(position)
+            elif rule.machine.open is not None:
+                rule.machine.heighten(decision)
         return events
 
     def tick(self, now_s: float, now_at: datetime) -> list[Event]:
@@ -184,16 +186,21 @@ class RuleSet:
     def _after(self, position: int) -> None:
         """Remember what a rule has become: for rules that name it, for its next due time, for `explain`."""
         rule = self._rules[position]
-        active = rule.machine.open is not None
+        machine = rule.machine
+        active = machine.open is not None
         if self._world.active[rule.name] != active:
             self._world.active[rule.name] = active
             for follower in rule.followers:
                 self._wait(follower)
-        due_s = rule.machine.due_s
-        if due_s is not None and due_s != rule.due_queued_s:
-            rule.due_queued_s = due_s
-            heapq.heappush(self._due, (due_s, position))
-        self.trace.judged(rule, self._now_at)
+        if machine.since_s is not None:
+            due_s = machine.due_s
+            if due_s is not None and due_s != rule.due_queued_s:
+                rule.due_queued_s = due_s
+                heapq.heappush(self._due, (due_s, position))
+        status = rule.status
+        if status is not rule.told_status or machine.since_s != rule.told_since_s:
+            rule.told_status, rule.told_since_s = status, machine.since_s
+            self.trace.judged(rule, self._now_at)
 
     def _wait(self, position: int) -> None:
         rule = self._rules[position]

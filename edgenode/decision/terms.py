@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from .facts import Fact, RegionKey
+from .facts import Fact
 from .instruments import Instrument
 
 STATE, NUMBER, TRUTH, TEXT, LIST, WRONG = (
@@ -55,7 +55,3 @@ class Compiled:
     text: str
     holds: Callable[[], bool]
     used: Used
-
-    @property
-    def regions(self) -> tuple[RegionKey, ...]:
-        return tuple((fact.camera, fact.region) for fact in self.used.facts)

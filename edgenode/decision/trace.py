@@ -65,7 +65,6 @@ class Trace:
         self._judgements: dict[str, deque[Judgement]] = {}
         self._events: dict[str, deque[Event]] = {}
         self._notes: dict[str, deque[Note]] = {}
-        self._statuses: dict[str, tuple[str, datetime | None]] = {}
 
     def decided(self, decision: Decision) -> None:
         key = (decision.camera, decision.region)
@@ -75,14 +74,11 @@ class Trace:
         ring.append(decision)
 
     def judged(self, rule: Rule, now_at: datetime) -> None:
-        """Remember what `rule` is doing, if that is new."""
-        status = (rule.status, rule.machine.since_at)
-        if self._statuses.get(rule.name) == status:
-            return
-        self._statuses[rule.name] = status
+        """Remember what `rule` is doing now."""
         ring = self._judgements.setdefault(rule.name, deque(maxlen=PER_RULE))
-        cooldown_s = rule.machine.cooldown_left_s(rule.now_s)
-        ring.append(Judgement(now_at, str(status[0]), status[1], cooldown_s, rule.facts_text()))
+        machine = rule.machine
+        cooldown_s = machine.cooldown_left_s(rule.now_s)
+        ring.append(Judgement(now_at, str(rule.status), machine.since_at, cooldown_s, rule.facts_text()))
 
     def happened(self, event: Event) -> None:
         self._events.setdefault(event.rule, deque(maxlen=PER_RULE)).append(event)
