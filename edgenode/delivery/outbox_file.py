@@ -35,7 +35,11 @@ CREATE INDEX message_by_severity ON message(severity, seq);
 CREATE INDEX message_by_expiry ON message(expires_us) WHERE expires_us IS NOT NULL;
 CREATE TABLE ack(seq INTEGER PRIMARY KEY, at_us INTEGER NOT NULL);
 CREATE TABLE loss(id INTEGER PRIMARY KEY, reason TEXT NOT NULL, count INTEGER, first_seq INTEGER, last_seq
-INTEGER); CREATE TABLE tally(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+INTEGER); CREATE VIEW waiting AS
+  SELECT * FROM message WHERE NOT EXISTS (SELECT 1 FROM ack WHERE ack.seq = message.seq);
+CREATE VIEW kept AS
+  SELECT ack.seq AS seq, ack.at_us AS at_us, message.bytes AS bytes FROM ack JOIN message ON message.seq =
+  ack.seq; CREATE TABLE tally(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 """
 
 

@@ -24,7 +24,8 @@ class Ledger:
     def add(self, name: str, change: int) -> None:
         if change:
             self._db.execute(
-                "INSERT INTO tally VALUES (?, ?) ON CONFLICT(name) DO UPDATE SET value = value + excluded.value",
+                "INSERT INTO tally VALUES (?, ?) "
+                "ON CONFLICT(name) DO UPDATE SET value = value + excluded.value",
                 (name, change),
             )
 
@@ -71,7 +72,8 @@ class Ledger:
         """Bound the ranges: beyond the limit, the two oldest of one reason become one that spans both."""
         while self._db.execute("SELECT count(*) FROM loss").fetchone()[0] > MAX_LOSS_RANGES:
             pair = self._db.execute(
-                "SELECT reason FROM loss WHERE first_seq IS NOT NULL GROUP BY reason ORDER BY count(*) DESC LIMIT 1"
+                "SELECT reason FROM loss WHERE first_seq IS NOT NULL "
+                "GROUP BY reason ORDER BY count(*) DESC LIMIT 1"
             ).fetchone()
             if pair is None:
                 return
