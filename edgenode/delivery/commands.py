@@ -1,7 +1,7 @@
 """Commands from outside: what is let in, what is answered, what is done once and only once.
 
-`Gate.admit` runs on the publisher's thread and is cheap; `CommandWorker` runs the verbs on a thread of its own, so
-that one that takes seconds (installing a model) delays no event.
+`Gate.admit` runs on the publisher's thread and is cheap; `CommandWorker` runs the verbs on a thread of its
+own, so that one that takes seconds (installing a model) delays no event.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ class CommandObserver(Protocol):
 class Gate:
     """Decides on every incoming message. One thread.
 
-    Retained requests (a broker would repeat them at every connect), repeated ones and those beyond the rate get no
-    answer; everything else that is refused gets one with an error.
+    Retained requests (a broker would repeat them at every connect), repeated ones and those beyond the rate
+    get no answer; everything else that is refused gets one with an error.
     """
 
     def __init__(
@@ -160,8 +160,9 @@ class Gate:
             self._seen.popitem(last=False)
         return False
 
-    def _drop(self) -> None:
+    def _drop(self) -> CommandRequest | Message | None:
         self.unanswered += 1
+        return None
 
     def _refuse(
         self, received: Received, response: str, verb: str, transaction: str | None, code: str, text: str

@@ -75,6 +75,11 @@ class Link:
         self.unread = 0
         """Messages from the broker that were dropped because nobody took them."""
 
+    @property
+    def patience_s(self) -> float:
+        """How long the thread may take to end after `stop`."""
+        return self._options.connect_timeout_s + _GOODBYE_S + 2 * _LOOP_S
+
     def start(self) -> None:
         self._thread.start()
 
@@ -159,9 +164,10 @@ class Link:
             return 0.0, prefers_5
         slow = suspicion.lost(lived_s, code == _TAKEN_OVER)
         if slow:
+            name = self._options.client_id
             reason = (
-                f"{reason}; the connection is lost again and again soon after it is made: is there another client "
-                f"with the client id {self._options.client_id!r}? Each node needs its own node.name"
+                f"{reason}; the connection is lost again and again soon after it is made: is there another "
+                f"client with the client id {name!r}? Each node needs its own node.name"
             )
         self._report(Disconnected(generation, reason, slow, was_connected=True))
         if lived_s >= self._options.quick_loss_s:
@@ -171,6 +177,7 @@ class Link:
     def _not_accepted(
         self, generation: int, reason: str, code: int, is_5: bool, backoff: Backoff
     ) -> tuple[float, bool]:
+        # kept apart from `_connection`: nothing of this counts as a lost connection
         if code == _UNSUPPORTED_VERSION and is_5 and self._options.mqtt.protocol == "auto":
             return 0.0, False
         lasting = code >= 128 and code not in (0x88, 0x89, 0x97, 0x9F)

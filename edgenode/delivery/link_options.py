@@ -135,7 +135,7 @@ def refusal(code: int, name: str, mqtt: MqttSettings) -> str:
     """What to tell an operator about a CONNACK that says no. `code` is MQTT 5's."""
     user = mqtt.username or "nobody (no mqtt.username is set)"
     advice = {
-        0x86: f"the broker knows no such user and password ({user}): check mqtt.username and mqtt.password_file",
+        0x86: f"the broker knows no such user and password ({user}): check mqtt.username, mqtt.password_file",
         0x87: f"the broker does not let {user} in: check user name, password or certificate, and access list",
         0x85: "the broker refuses this client id: mqtt client ids are the node's name (node.name)",
         0x8A: "the broker has banned this client",
@@ -154,7 +154,7 @@ def failure(error: Exception, mqtt: MqttSettings) -> tuple[str, bool]:
         )
     if isinstance(error, ssl.SSLError):
         return (
-            f"{where}: TLS failed ({error.reason or error}): is this a TLS port, and the client certificate right?",
+            f"{where}: TLS failed ({error.reason or error}): a TLS port? the right client certificate?",
             True,
         )
     if isinstance(error, LinkError):

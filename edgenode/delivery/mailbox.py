@@ -1,4 +1,4 @@
-"""What other threads hand to the publisher: bounded, never blocking, newest wins where only the newest matters.
+"""What other threads hand to the publisher: bounded, never blocking, newest wins where only that matters.
 
 Any thread puts; the publisher's thread takes. The lock is held for a few dictionary operations.
 """
@@ -67,7 +67,7 @@ class Mailbox:
                 self._shed()
         self._wake.set()
 
-    def put_retained(self, message: Message, first: bool = False) -> None:
+    def put_retained(self, message: Message) -> None:
         """Keep `message` as the newest of its topic, to be sent now and after every connect."""
         with self._lock:
             if message.topic not in self._retained and len(self._retained) >= MAX_RETAINED:
@@ -75,13 +75,12 @@ class Mailbox:
                 return
             self._retained[message.topic] = message
             self._unsent[message.topic] = None
-            if first:
-                self._retained.move_to_end(message.topic, last=False)
-                self._unsent.move_to_end(message.topic, last=False)
         self._wake.set()
 
     def put_prediction(self, prediction: Prediction, now_s: float) -> None:
-        """Keep what the policy wants: every one, or changes and one a second; the newest of each region wins."""
+        """Keep what the policy wants: every one, or changes and one a second; the newest of each region
+        wins.
+        """
         if self._policy == "off":
             return
         key = (prediction.camera, prediction.region)
