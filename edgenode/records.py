@@ -68,6 +68,8 @@ class EventType(StrEnum):
 
 UNKNOWN = "unknown"
 """Decided label while the model is not confident enough to say anything."""
+NONE = "none"
+"""Decided label of a multi-label region in which no label is present."""
 INVALID = "invalid"
 """Decided label while the camera's picture cannot be trusted (frozen, blind, moved, gone)."""
 
@@ -104,6 +106,8 @@ class Batch:
     model: str
     samples: tuple[Sample, ...]
     array: U8
+    waited_s: tuple[float, ...] = ()
+    """How long each sample waited in the buffer, in the order of `samples`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +165,9 @@ class Decision:
     model: ModelIdentity | None
     scores: Mapping[str, float] = field(default_factory=dict)
     """The smoothed score of each label."""
+    present: tuple[str, ...] = ()
+    """The labels that hold now, most probable first: several (or none) for a multi-label model, `label` alone
+    for a single-label one, none while `label` is `unknown` or `invalid`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,15 @@ import socket
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from edgenode.records import Severity
@@ -169,6 +177,8 @@ class SmoothingSettings(Section):
     """Smoothed score under which the present state is left."""
     hold: Duration = 0.0
     """A state stays at least this long."""
+    abstain_below: Fraction | None = None
+    """Smoothed confidence under which the state is `unknown`; by default the model card's."""
     labels: dict[str, LabelThresholds] = {}
     """Other thresholds for single labels."""
 
@@ -240,12 +250,37 @@ class CameraSettings(Section):
         return regions
 
 
+class ScheduleSettings(Section):
+    """When a rule is in force; outside, its condition counts as not holding."""
+
+    hours: str | list[str] = "00:00-24:00"
+    """Local times such as "06:00-22:00", or several; "22:00-06:00" crosses midnight and belongs to the day it begins."""
+    days: list[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]] = []
+    """Days of the week; none given: all."""
+    timezone: str = "UTC"
+    """IANA name such as `Europe/Berlin`."""
+
+
 class RuleSettings(Section):
+    """Either `when`, or `sequence` with `within`."""
+
     name: Name
     when: str | None = None
     """An expression over the states of regions, such as `line_1.belt == "defect"`."""
+    sequence: list[str] = []
+    """Expressions that must begin to hold one after the other. The reverse order is silent."""
+    within: Duration = 0.0
+    """The whole sequence takes at most this long."""
     for_: Duration = Field(default=0.0, alias="for")
     """How long it must hold before the event starts."""
+    cooldown: Duration = 0.0
+    """After an event has ended no other starts for this long; what still holds then starts one."""
+    schedule: ScheduleSettings | None = None
+    update: Literal["off", "change", "peak"] = "change"
+    """While an event lasts, report another label of its region (`change`), and each rise of the probability by 0.1
+    over what was reported (`peak`), or nothing (`off`)."""
+    update_every: Duration = 0.0
+    """Report at least this often while an event lasts; 0 never."""
     severity: Severity = Severity.WARNING
     snapshot: bool = False
     """Publish one JPEG with the event."""

@@ -6,7 +6,7 @@ The trainer writes it, the node trusts nothing else: no label, size, mean or thr
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -16,7 +16,7 @@ from edgenode.records import F32, U8
 
 METADATA_KEY = "edgenode.card"
 """The key in the ONNX `metadata_props` under which the card's JSON stands."""
-CARD_VERSION = 1
+CARD_VERSION: Final = 1
 INPUT_NAME = "images"
 OUTPUT_NAME = "probabilities"
 EMBEDDING_NAME = "embedding"
@@ -228,10 +228,12 @@ def golden_input(spec: InputSpec, count: int, seed: int) -> U8:
     planes = np.arange(channels, dtype=np.uint64).reshape(1, 1, 1, channels)
     images = np.arange(count, dtype=np.uint64).reshape(count, 1, 1, 1)
     ramp = rows * (images + np.uint64(1)) * np.uint64(3) + columns * np.uint64(2) + planes * np.uint64(40)
-    return ((ramp % np.uint64(192)) + noise).astype(np.uint8)
+    return np.asarray((ramp % np.uint64(192)) + noise, dtype=np.uint8)
 
 
-def golden_vector(spec: InputSpec, probabilities: F32, seed: int = 0, tolerance: float = 1e-3) -> GoldenVector:
+def golden_vector(
+    spec: InputSpec, probabilities: F32, seed: int = 0, tolerance: float = 1e-3
+) -> GoldenVector:
     """The card's golden vector for the answers `probabilities` (float32 [count, K]) to `golden_input`."""
     count = int(probabilities.shape[0])
     return GoldenVector(

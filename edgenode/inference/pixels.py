@@ -24,7 +24,9 @@ def prepare(picture: U8, spec: InputSpec) -> U8:
     shape or type.
     """
     if picture.dtype != np.uint8 or picture.ndim not in (2, 3) or 0 in picture.shape:
-        raise PictureError(f"a picture must be uint8 [h, w, 3] or [h, w]; this is {picture.dtype} {picture.shape}")
+        raise PictureError(
+            f"a picture must be uint8 [h, w, 3] or [h, w]; this is {picture.dtype} {picture.shape}"
+        )
     if picture.ndim == 3 and picture.shape[2] not in (1, 3):
         raise PictureError(f"a picture must have 1 or 3 channels; this has {picture.shape[2]}")
     resized = _RESIZE[spec.resize](picture, spec)

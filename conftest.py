@@ -1,0 +1,5 @@
+"""Fixtures that start servers; here because pytest takes plugins from the root's conftest only."""
+
+from __future__ import annotations
+
+pytest_plugins = ["tests.fixtures_servers"]

@@ -1,0 +1,6 @@
+"""`python -m edgenode`."""
+
+from edgenode.cli import main
+
+if __name__ == "__main__":
+    main()

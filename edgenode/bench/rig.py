@@ -1,0 +1,167 @@
+"""A node without a broker: cameras, hand-off A, engine and decisions at work, everything counted."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from edgenode.clock import SystemClock
+from edgenode.decision_setup import build_decider, build_rules, region_labels
+from edgenode.desk import DecisionDesk, Hooks
+from edgenode.pipeline import Pipeline
+from edgenode.records import CameraReport, Decision, Event, Prediction
+from edgenode.settings import CameraSettings, InferenceSettings, ModelSettings, NodeSettings, Settings
+from edgenode.telemetry.cpu import ThreadCpu
+from edgenode.telemetry.health import Health
+from edgenode.telemetry.metrics import Metrics
+from edgenode.wiring import load_classifiers
+
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What the cameras of a rig do."""
+
+    clip: Path
+    model: Path
+    cameras: int = 16
+    fps: float = 0.0
+    """Frames a second to classify; 0 takes all."""
+    realtime: bool = False
+    """False plays the clip as fast as it goes."""
+    max_batch: int = 8
+    threads: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What happened between two instants. CPU seconds are of the whole process, or of the named threads."""
+
+    wall_s: float
+    classified: int
+    decoded: int
+    dropped: int
+    cpu_s: float
+    cpu_by_thread: Mapping[str, float]
+    rss_bytes: int
+
+    @property
+    def images_per_s(self) -> float:
+        return self.classified / self.wall_s
+
+
+class _Nowhere:
+    """The outlet of a bench: everything is decided, nothing is sent."""
+
+    def publish_event(self, event: Event, jpeg: bytes | None) -> None: ...
+    def publish_region_state(self, decision: Decision, event_id: str | None) -> None: ...
+    def publish_classification(self, prediction: Prediction) -> None: ...
+    def publish_camera(self, report: CameraReport) -> None: ...
+
+
+class Rig:
+    """Runs a load from `with` to its end. `read` measures the time since the last `read`."""
+
+    def __init__(self, load: Load, state_dir: Path) -> None:
+        self._load = load
+        self._settings = Settings(
+            node=NodeSettings(name="bench", state_dir=state_dir),
+            inference=InferenceSettings(max_batch=load.max_batch, threads=load.threads, max_age=60.0),
+            models={"model": ModelSettings(file=load.model)},
+            cameras=[
+                CameraSettings(
+                    name=f"camera_{number}", source=str(load.clip), fps=load.fps, loop=True
+                )
+                for number in range(load.cameras)
+            ],
+        )
+        self._classified = 0
+        self._lock = threading.Lock()
+        self._metrics = Metrics()
+        self._clock = SystemClock()
+        self._threads = ThreadCpu()
+        self._last: tuple[float, int, int, int, float, dict[str, float]] = (0.0, 0, 0, 0, 0.0, {})
+
+    def __enter__(self) -> Self:
+        settings = self._settings
+        classifiers = load_classifiers(settings, Path("/"))
+        cards = {name: classifier.card for name, classifier in classifiers.items()}
+        desk = DecisionDesk(
+            build_decider(settings, cards),
+            build_rules(settings, region_labels(settings, cards)),
+            _Nowhere(),
+            self._metrics,
+            lambda camera, index: None,
+            Hooks(on_prediction=self._count),
+        )
+        self._pipeline = Pipeline(
+            desk.take, lambda report: None, self._metrics, Health(self._clock), self._clock
+        )
+        self._pipeline.apply(settings, Path("/"), classifiers, realtime=self._load.realtime)
+        self._mark()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pipeline.stop(0.5)
+
+    def wait_until_classifying(self, timeout_s: float = 20.0) -> None:
+        """Return once predictions come. Raises TimeoutError."""
+        deadline_s = time.monotonic() + timeout_s
+        pause = threading.Event()
+        while self._classified == 0:
+            if time.monotonic() > deadline_s:
+                raise TimeoutError(f"nothing was classified within {timeout_s:g} s")
+            pause.wait(0.02)
+
+    def read(self) -> Reading:
+        """What happened since the last call (or the start)."""
+        wall_s, classified, decoded, dropped, cpu_s, threads = self._last
+        self._mark()
+        now = self._last
+        return Reading(
+            wall_s=now[0] - wall_s,
+            classified=now[1] - classified,
+            decoded=now[2] - decoded,
+            dropped=now[3] - dropped,
+            cpu_s=now[4] - cpu_s,
+            cpu_by_thread={name: used - threads.get(name, 0.0) for name, used in now[5].items()},
+            rss_bytes=rss_bytes(),
+        )
+
+    def _cpu_by_thread(self) -> dict[str, float]:
+        return {
+            sample.labels["thread"]: sample.value
+            for family in self._threads.collect()
+            for sample in family.samples
+        }
+
+    def _count(self, prediction: Prediction) -> None:
+        del prediction
+        self._classified += 1
+
+    def _mark(self) -> None:
+        counts = self._pipeline.counts().values()
+        offered = sum(each.offered for each in counts)
+        dropped = sum(sum(each.dropped.values()) for each in counts)
+        self._last = (
+            time.monotonic(),
+            self._classified,
+            offered,
+            dropped,
+            time.process_time(),
+            self._cpu_by_thread(),
+        )
+
+
+def rss_bytes() -> int:
+    """Resident memory of this process."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE

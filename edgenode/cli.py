@@ -1,0 +1,120 @@
+"""The command line. Commands import what they need when they run, so that `--help` and `check` are quick."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from edgenode import __version__, exit_codes
+from edgenode.errors import ConfigurationError, EdgeNodeError
+
+if TYPE_CHECKING:
+    from edgenode.config_file import LoadedSettings
+
+DEFAULT_CONFIG = Path("/etc/edgenode/edgenode.toml")
+
+config_option = click.option(
+    "--config",
+    "config_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=DEFAULT_CONFIG,
+    show_default=True,
+    envvar="EDGENODE_CONFIG",
+    help="The configuration file.",
+)
+
+
+class _Group(click.Group):
+    """Turns the project's own errors into one clear message and the right exit code, for every command."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ConfigurationError as error:
+            for problem in error.problems:
+                click.echo(problem, err=True)
+            sys.exit(exit_codes.CONFIGURATION)
+        except EdgeNodeError as error:
+            click.echo(f"edgenode: {error}", err=True)
+            sys.exit(1)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="edgenode")
+def main() -> None:
+    """Classifies what cameras see, at the edge, and tells the world over MQTT."""
+
+
+def proven(config_path: Path) -> LoadedSettings:
+    """The configuration at `config_path`, with every mistake found before anything is opened.
+
+    Raises ConfigurationError carrying all of them.
+    """
+    from edgenode.check import problems
+    from edgenode.config_file import load
+
+    loaded = load(config_path, os.environ)
+    found = problems(loaded)
+    if found:
+        raise ConfigurationError(found)
+    return loaded
+
+
+def _exit(code: int) -> NoReturn:
+    sys.exit(code)
+
+
+@main.command()
+@config_option
+def run(config_path: Path) -> None:
+    """Run the node until SIGTERM or SIGINT; SIGHUP reloads the configuration."""
+    loaded = proven(config_path)
+    from edgenode.daemon import run_daemon
+
+    _exit(run_daemon(loaded, lambda: proven(config_path)))
+
+
+@main.command()
+@config_option
+def check(config_path: Path) -> None:
+    """Prove a configuration: every mistake at once, and nothing is opened or started."""
+    loaded = proven(config_path)
+    settings = loaded.settings
+    regions = sum(max(1, len(camera.regions)) for camera in settings.cameras)
+    click.echo(
+        f"{config_path}: good ({len(settings.cameras)} cameras, {regions} regions, "
+        f"{len(settings.models)} models, {len(settings.rules)} rules)"
+    )
+
+
+def _lazy(group: click.Group, name: str, module: str, attribute: str, help_text: str) -> None:
+    """Register a command whose module is imported only when it is used."""
+
+    @group.command(
+        name,
+        help=help_text,
+        context_settings={"ignore_unknown_options": True, "help_option_names": []},
+        add_help_option=False,
+    )
+    @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+    @click.pass_context
+    def command(ctx: click.Context, arguments: tuple[str, ...]) -> None:
+        import importlib
+
+        target: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
+        assert isinstance(target, click.Command)
+        with target.make_context(name, list(arguments), parent=ctx.parent) as sub:
+            target.invoke(sub)
+
+
+_lazy(main, "replay", "edgenode.commands.replay", "replay_command", "Replay files and score the events.")
+_lazy(main, "bench", "edgenode.commands.bench", "bench_command", "Measure this machine, side by side.")
+_lazy(main, "demo", "edgenode.commands.demo", "demo_command", "Drawn scenes, bundled models, live results.")
+_lazy(main, "model", "edgenode.commands.model", "model_group", "Inspect and manage model files.")
+_lazy(main, "outbox", "edgenode.commands.outbox", "outbox_group", "Look into the event store.")
+_lazy(main, "snapshot", "edgenode.commands.snapshot", "snapshot_command", "One picture, regions drawn.")

@@ -1,0 +1,165 @@
+"""`edgenode bench`: what this machine can do, beside the limit it could reach."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+import statistics
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgenode import __version__
+
+if TYPE_CHECKING:
+    from edgenode.bench.throughput import Round
+
+model_option = click.option(
+    "--model", type=click.Path(path_type=Path, dir_okay=False), help="Model file; a bundled one if not given."
+)
+clip_option = click.option(
+    "--clip", type=click.Path(path_type=Path, dir_okay=False), help="Video file; drawn (640x360) if not given."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+
+
+@click.group("bench")
+def bench_command() -> None:
+    """Measure this node on this machine, side by side with the limit."""
+
+
+@bench_command.command("throughput")
+@model_option
+@clip_option
+@json_option
+@click.option("--cameras", type=click.IntRange(1, 256), default=16, show_default=True)
+@click.option("--batch", type=click.IntRange(1, 256), default=8, show_default=True)
+@click.option("--seconds", type=click.FloatRange(0.5, 600.0), default=4.0, show_default=True, help="A round.")
+@click.option("--rounds", type=click.IntRange(1, 99), default=5, show_default=True)
+def throughput_command(
+    model: Path | None, clip: Path | None, as_json: bool, cameras: int, batch: int, seconds: float, rounds: int
+) -> None:
+    """File cameras at full speed through the node, against a bare onnxruntime loop, in turns."""
+    from edgenode.bench.rig import Load
+    from edgenode.bench.throughput import measure
+
+    with _material(model, clip) as (model_path, clip_path):
+        load = Load(clip_path, model_path, cameras=cameras, max_batch=batch)
+        found = [each for each in _told(measure(load, seconds, rounds), as_json)]
+    ratios = [each.ratio for each in found]
+    _print(
+        as_json,
+        {
+            "cameras": cameras,
+            "batch": batch,
+            "rounds": [asdict(each) | {"ratio": each.ratio} for each in found],
+            "ratio_median": statistics.median(ratios),
+            "ratio_lowest": min(ratios),
+            "ratio_highest": max(ratios),
+        },
+        f"node / bare onnxruntime on the core the cameras leave free: median {statistics.median(ratios):.2f} "
+        f"({min(ratios):.2f} to {max(ratios):.2f}) over {len(ratios)} rounds",
+    )
+
+
+def _told(rounds: Iterator[Round], quiet: bool) -> Iterator[Round]:
+    for number, each in enumerate(rounds, 1):
+        if not quiet:
+            click.echo(
+                f"round {number}: bare {each.bare_images_per_s:.0f} images/s, node {each.node_images_per_s:.0f} "
+                f"({each.ratio:.2f}); cameras decode {each.decoded_per_s:.0f} frames/s, "
+                f"RSS {each.rss_bytes / 2**20:.0f} MiB"
+            )
+        yield each
+
+
+@bench_command.command("memory")
+@model_option
+@clip_option
+@json_option
+@click.option("--cameras", type=click.IntRange(1, 256), default=8, show_default=True)
+@click.option("--seconds", type=click.FloatRange(1.0, 3600.0), default=10.0, show_default=True)
+def memory_command(model: Path | None, clip: Path | None, as_json: bool, cameras: int, seconds: float) -> None:
+    """Resident memory of a node with cameras played in real time, classified at 5 fps."""
+    import threading
+
+    from edgenode.bench.rig import Load, Rig
+
+    with _material(model, clip) as (model_path, clip_path), tempfile.TemporaryDirectory() as state:
+        load = Load(clip_path, model_path, cameras=cameras, fps=5.0, realtime=True)
+        with Rig(load, Path(state)) as rig:
+            rig.wait_until_classifying()
+            rig.read()
+            threading.Event().wait(seconds)
+            reading = rig.read()
+    _print(
+        as_json,
+        {"cameras": cameras, "rss_bytes": reading.rss_bytes, "cpu_s": reading.cpu_s, "wall_s": reading.wall_s},
+        f"{cameras} cameras: RSS {reading.rss_bytes / 2**20:.0f} MiB, {reading.images_per_s:.1f} images/s, "
+        f"{100 * reading.cpu_s / reading.wall_s:.0f} % of a core",
+    )
+
+
+@bench_command.command("startup")
+@model_option
+@clip_option
+@json_option
+@click.option("--broker", default="127.0.0.1:1883", show_default=True, help="host:port without TLS, on loopback.")
+@click.option("--runs", type=click.IntRange(1, 99), default=5, show_default=True)
+def startup_command(model: Path | None, clip: Path | None, as_json: bool, broker: str, runs: int) -> None:
+    """From process start to the first published classification, and the import of the command line."""
+    from edgenode.bench.startup import measure_first_classification, measure_import
+
+    host, _, port = broker.rpartition(":")
+    imports = measure_import(runs)
+    with _material(model, clip) as (model_path, clip_path):
+        firsts = measure_first_classification(clip_path, model_path, host, int(port), runs)
+    _print(
+        as_json,
+        {"import_s": imports, "first_classification_s": firsts},
+        f"import edgenode.cli: median {statistics.median(imports):.3f} s; first classification after median "
+        f"{statistics.median(firsts):.2f} s ({min(firsts):.2f} to {max(firsts):.2f})",
+    )
+
+
+@contextmanager
+def _material(model: Path | None, clip: Path | None) -> Iterator[tuple[Path, Path]]:
+    """The model and the clip to measure with; what is not given is taken from the wheel or drawn."""
+    with tempfile.TemporaryDirectory(prefix="edgenode-bench-") as folder:
+        if clip is None:
+            from edgenode.capture.clip_writer import write_clip
+            from edgenode.capture.scenes import scene_named
+
+            clip = Path(folder) / "drawn.mp4"
+            write_clip(scene_named("line", 1), clip, seconds=8.0)
+        if model is None:
+            from edgenode.demo.models import bundled_model
+
+            model = Path(folder) / "bundled.onnx"
+            shutil.copyfile(bundled_model("line_parts"), model)
+        yield model.absolute(), clip.absolute()
+
+
+def _print(as_json: bool, figures: dict[str, Any], text: str) -> None:
+    machine = {
+        "edgenode": __version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "processor": _processor(),
+    }
+    click.echo(json.dumps({"machine": machine, **figures}) if as_json else text)
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{len(names)} x {names[0]}" if names else platform.processor()

@@ -1,0 +1,203 @@
+"""The decision desk: predictions in, decided states and events out.
+
+Called on every engine thread with a batch's predictions, on camera threads with reports, and by the
+supervisor's tick; one lock keeps the order. Nothing here waits for a disk or a network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol
+
+from edgenode.records import (
+    CameraReport,
+    Decision,
+    Event,
+    EventType,
+    JsonObject,
+    Prediction,
+)
+
+if TYPE_CHECKING:
+    from edgenode.decision.decider import Decider
+    from edgenode.decision.rules import RuleSet
+    from edgenode.decision.trace import Explanation
+
+log = logging.getLogger(__name__)
+
+FRAMES_REMEMBERED = 16
+"""Numbers of the newest frames of a camera, by time: to find the picture an event was decided on."""
+
+
+class Outlet(Protocol):
+    """Where decided things go; the publisher in the daemon, a file in a replay. Must not block or raise."""
+
+    def publish_event(self, event: Event, jpeg: bytes | None) -> None: ...
+    def publish_region_state(self, decision: Decision, event_id: str | None) -> None: ...
+    def publish_classification(self, prediction: Prediction) -> None: ...
+    def publish_camera(self, report: CameraReport) -> None: ...
+
+
+class DeskObserver(Protocol):
+    def stage_seconds(self, stage: str, seconds: float) -> None: ...
+    def prediction(self, model: str, probability: float) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """Listeners inside the process (the demo's table). Called under the desk's lock: be quick."""
+
+    on_prediction: Callable[[Prediction], None] | None = None
+    on_decision: Callable[[Decision], None] | None = None
+    on_event: Callable[[Event], None] | None = None
+
+
+Evidence = Callable[[str, int], bytes | None]
+"""(camera, frame index) to the JPEG of that frame, or None where it is gone."""
+
+
+class DecisionDesk:
+    def __init__(
+        self,
+        decider: Decider,
+        rules: RuleSet,
+        outlet: Outlet,
+        observer: DeskObserver,
+        evidence: Evidence,
+        hooks: Hooks = Hooks(),  # noqa: B008 - frozen
+    ) -> None:
+        self._decider = decider
+        self._rules = rules
+        self._outlet = outlet
+        self._observer = observer
+        self._evidence = evidence
+        self._hooks = hooks
+        self._lock = threading.Lock()
+        self._frames: dict[str, deque[tuple[datetime, int]]] = {}
+        self._open_event: dict[tuple[str, str], str] = {}
+        self._dirty = False
+
+    def take(self, predictions: Sequence[Prediction]) -> None:
+        """Decide on one batch's predictions, in their order. Called on engine threads."""
+        begun = time.perf_counter()
+        with self._lock:
+            for prediction in predictions:
+                self._observer.prediction(prediction.model.name, prediction.probability)
+                if self._hooks.on_prediction is not None:
+                    self._hooks.on_prediction(prediction)
+                self._outlet.publish_classification(prediction)
+                recent = self._frames.setdefault(prediction.camera, deque(maxlen=FRAMES_REMEMBERED))
+                recent.append((prediction.captured_at, prediction.frame_index))
+                self._follow(self._decider.observe(prediction))
+        self._observer.stage_seconds("decide", time.perf_counter() - begun)
+
+    def report(self, report: CameraReport, now_s: float, now_at: datetime) -> None:
+        """Pass on what a camera says of itself; where its picture can't be trusted its states become invalid."""
+        self._outlet.publish_camera(report)
+        with self._lock:
+            for decision in self._decider.observe_camera(report, now_s, now_at):
+                self._follow(decision)
+
+    def tick(self, now_s: float, now_at: datetime) -> None:
+        """Let time pass for the rules: dwell and cooldown end without a new sample. Called by the supervisor."""
+        with self._lock:
+            self._emit(self._rules.tick(now_s, now_at))
+
+    def set_rule_enabled(self, rule: str, enabled: bool, now_s: float, now_at: datetime) -> None:
+        with self._lock:
+            self._emit(self._rules.set_enabled(rule, enabled, now_s, now_at))
+
+    def swap(self, decider: Decider, rules: RuleSet, now_s: float, now_at: datetime) -> None:
+        """Continue with other rules; the states and open events that both know are carried over."""
+        with self._lock:
+            content = self._export()
+            self._decider = decider
+            self._rules = rules
+            self._restore(content, now_s, now_at)
+
+    def restore(self, content: JsonObject, now_s: float, now_at: datetime) -> None:
+        """Go on from what a former process exported; events it left open go on, or end with a reason."""
+        with self._lock:
+            self._restore(content, now_s, now_at)
+
+    def current(self) -> list[Decision]:
+        """The latest decision of every region that has one."""
+        with self._lock:
+            return self._decider.current()
+
+    def end_all(self, reason: str, now_s: float, now_at: datetime) -> None:
+        """End every open event: the recordings are over."""
+        with self._lock:
+            self._emit(self._rules.end_all(reason, now_s, now_at))
+
+    def explain(self, camera: str | None, rule: str, at: datetime) -> Explanation:
+        """Why there was or wasn't an event of `rule` at `at`. Raises KeyError for an unknown rule."""
+        with self._lock:
+            return self._rules.explain(camera, rule, at)
+
+    def export(self) -> JsonObject:
+        """What must survive a restart: states and open events, JSON-able."""
+        with self._lock:
+            self._dirty = False
+            return self._export()
+
+    @property
+    def dirty(self) -> bool:
+        """Whether a state or an event changed since the last export."""
+        return self._dirty
+
+    def _export(self) -> JsonObject:
+        return {"decider": self._decider.export(), "rules": self._rules.export()}
+
+    def _restore(self, content: JsonObject, now_s: float, now_at: datetime) -> None:
+        self._dirty = True
+        try:
+            self._decider.restore(content["decider"], now_s, now_at)
+            events = self._rules.restore(content["rules"], now_s, now_at)
+        except (KeyError, TypeError, ValueError):
+            log.exception("the remembered states do not fit and are left aside")
+            return
+        for decision in self._decider.current():
+            self._outlet.publish_region_state(decision, None)
+        self._emit(events)
+
+    def _picture(self, event: Event) -> bytes | None:
+        """The evidence of `event`: the frame it was captured on, or the nearest one still remembered."""
+        if event.camera is None or not (recent := self._frames.get(event.camera)):
+            return None
+        _, index = min(recent, key=lambda entry: abs((entry[0] - event.captured_at).total_seconds()))
+        return self._evidence(event.camera, index)
+
+    def _follow(self, decision: Decision) -> None:
+        events = self._rules.observe(decision)
+        if self._hooks.on_decision is not None:
+            self._hooks.on_decision(decision)
+        self._emit(events)
+        if decision.changed:
+            self._dirty = True
+            event_id = self._open_event.get((decision.camera, decision.region))
+            self._outlet.publish_region_state(decision, event_id)
+
+    def _emit(self, events: Sequence[Event]) -> None:
+        for event in events:
+            self._dirty = True
+            jpeg = None
+            if event.snapshot:
+                jpeg = self._picture(event)
+                if jpeg is not None:
+                    event = replace(event, evidence=hashlib.sha256(jpeg).hexdigest())
+            if event.camera is not None and event.region is not None:
+                if event.event_type is EventType.END:
+                    self._open_event.pop((event.camera, event.region), None)
+                else:
+                    self._open_event[event.camera, event.region] = event.id
+            if self._hooks.on_event is not None:
+                self._hooks.on_event(event)
+            self._outlet.publish_event(event, jpeg)

@@ -1,0 +1,278 @@
+"""The node: builds every part from settings, starts from the sink, stops from the source, and supervises.
+
+`start`, `supervise`, `reload` and `stop` are called by one thread (the daemon's main thread, a test, the demo).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgenode import __version__
+from edgenode.clock import Clock, SystemClock
+from edgenode.decision_setup import build_decider, build_rules, region_labels
+from edgenode.delivery.publisher import Publisher, PublisherOptions
+from edgenode.desk import DecisionDesk, Hooks
+from edgenode.errors import ConfigurationError, EdgeNodeError, PictureError
+from edgenode.memory import StateDirectory
+from edgenode.node_commands import command_table
+from edgenode.node_status import card_summary, node_info, status_page_state
+from edgenode.pipeline import STALL_LIMIT_S, Pipeline
+from edgenode.records import CameraReport, CameraStatus
+from edgenode.settings import Settings
+from edgenode.telemetry.health import Health, HealthStatus
+from edgenode.telemetry.http import HttpServer
+from edgenode.telemetry.metrics import Metrics
+from edgenode.wiring import load_classifiers
+
+if TYPE_CHECKING:
+    from edgenode.decision.decider import Decider
+    from edgenode.decision.rules import RuleSet
+    from edgenode.delivery.broker import EmbeddedBroker
+    from edgenode.inference.classifier import Classifier
+
+log = logging.getLogger(__name__)
+
+TICK_S = 0.1
+"""How often the rules hear that time passes: a dwell ends at most this late when no sample comes."""
+REMEMBER_S = 1.0
+"""At most this much is forgotten of states and open events when the power goes."""
+EMBEDDED = "embedded"
+
+
+class Node:
+    """One node. Everything it needs is in `settings`; nothing is read from elsewhere."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        base_dir: Path,
+        clock: Clock | None = None,
+        hooks: Hooks = Hooks(),  # noqa: B008 - frozen
+    ) -> None:
+        self.settings = settings
+        self.base_dir = base_dir
+        self.clock: Clock = clock if clock is not None else SystemClock()
+        self.metrics = Metrics()
+        self.health = Health(self.clock)
+        self.reports: dict[str, CameraReport] = {}
+        """The last report of each camera."""
+        self.reload_requested = threading.Event()
+        """Set by the `reload` command; the daemon's loop acts on it."""
+        self._hooks = hooks
+        self._state = StateDirectory(settings.node.state_dir)
+        self._stack: list[tuple[str, Callable[[], None]]] = []
+        """What was started, sink first: how to stop it."""
+        self._http: HttpServer | None = None
+        self._broker: EmbeddedBroker | None = None
+        self._remembered_s = 0.0
+        self._announced = ""
+
+    @property
+    def http_address(self) -> tuple[str, int] | None:
+        return self._http.address if self._http is not None else None
+
+    @property
+    def mqtt_port(self) -> int:
+        return self._broker.port if self._broker is not None else self.settings.mqtt.effective_port
+
+    def start(self) -> None:
+        """Start everything, sink first. Raises ConfigurationError; what had been started is stopped again."""
+        try:
+            self._start()
+        except BaseException:
+            self._unwind()
+            raise
+
+    def _start(self) -> None:
+        settings = self.settings
+        self._state.claim()
+        self._stack.append(("state directory", self._state.release))
+        classifiers = load_classifiers(settings, self.base_dir)
+        decider, rules = self._deciding(settings, classifiers)
+        if settings.http.enabled:
+            self._http = HttpServer(
+                settings.http.address, self.metrics, self.health, lambda: status_page_state(self)
+            )
+            self._http.start()
+            self._stack.append(("http", self._stop_http))
+        self.publisher = self._publisher()
+        self.desk = DecisionDesk(decider, rules, self.publisher, self.metrics, self._evidence, self._hooks)
+        self.pipeline = Pipeline(self.desk.take, self._camera_report, self.metrics, self.health, self.clock)
+        self.publisher.start()
+        if remembered := self._state.recall():
+            self.desk.restore(remembered, self.clock.monotonic(), self.clock.now())
+        self._stack.append(("publisher", self._stop_publisher))
+        self.health.watch("publisher", lambda: self.publisher.heartbeat_s, STALL_LIMIT_S)
+        self.health.require("models", "outbox", "cameras")
+        self.health.condition("models", True)
+        self._stack.append(("pipeline", lambda: self.pipeline.stop(settings.node.drain)))
+        self.pipeline.apply(settings, self.base_dir, classifiers)
+        self._announce(classifiers)
+
+    def _publisher(self) -> Publisher:
+        mqtt = self.settings.mqtt
+        if mqtt.host == EMBEDDED:
+            from edgenode.delivery.broker import EmbeddedBroker
+
+            self._broker = EmbeddedBroker(port=mqtt.port or 0)
+            self._broker.start()
+            self._stack.append(("broker", self._broker.stop))
+            mqtt = mqtt.model_copy(update={"host": "127.0.0.1", "port": self._broker.port})
+        options = PublisherOptions(
+            node=self.settings.node.name,
+            version=__version__,
+            state_dir=self.settings.node.state_dir,
+            mqtt=mqtt,
+            outbox=self.settings.outbox,
+        )
+        return Publisher(options, self.metrics, self.clock, command_table(self))
+
+    def supervise(self, stop: threading.Event, beat: Callable[[], None] | None = None) -> None:
+        """Run until `stop` is set or a reload is asked for. Raises EdgeNodeError when a thread has failed.
+
+        `beat` is called about ten times a second while every thread makes progress: the watchdog's food.
+        """
+        while not self.clock.wait(stop, TICK_S):
+            self.tick()
+            report = self.health.report()
+            if not report.alive:
+                raise EdgeNodeError("; ".join(report.reasons))
+            if beat is not None:
+                beat()
+            if self.reload_requested.is_set():
+                return
+
+    def tick(self) -> None:
+        """Everything that is due by time alone. Called about ten times a second."""
+        now_s, now_at = self.clock.monotonic(), self.clock.now()
+        self.desk.tick(now_s, now_at)
+        self._judge()
+        if self.desk.dirty and now_s - self._remembered_s >= REMEMBER_S:
+            self._remembered_s = now_s
+            self._remember()
+
+    def reload(self, settings: Settings, base_dir: Path) -> None:
+        """Go on with other settings; cameras and models that have not changed run on undisturbed.
+
+        Raises ConfigurationError, with everything left as it was, when a model is refused or when a section
+        differs that only a restart can change.
+        """
+        fixed = [
+            f"{name}: changed, which needs a restart of the node"
+            for name in ("node", "mqtt", "http", "outbox")
+            if getattr(settings, name) != getattr(self.settings, name)
+        ]
+        if fixed:
+            raise ConfigurationError(fixed)
+        classifiers = self._classifiers_for(settings, base_dir)
+        try:
+            decider, rules = self._deciding(settings, classifiers)
+        except ConfigurationError:
+            self._close_unused(classifiers)
+            raise
+        gone = [name for name in self.pipeline.cameras() if name not in {c.name for c in settings.cameras}]
+        self.settings, self.base_dir = settings, base_dir
+        self.desk.swap(decider, rules, self.clock.monotonic(), self.clock.now())
+        self.pipeline.apply(settings, base_dir, classifiers)
+        for name in gone:
+            self.reports.pop(name, None)
+            self.publisher.forget_camera(name)
+        self._announce(classifiers)
+
+    def stop(self) -> None:
+        """Source first: cameras, engines (draining), publisher (`stopped`), broker, HTTP, state directory."""
+        self._unwind()
+
+    def _unwind(self) -> None:
+        while self._stack:
+            name, stop = self._stack.pop()
+            if name == "publisher":
+                self._remember()
+            try:
+                stop()
+            except Exception:
+                log.exception("stopping the %s failed", name)
+
+    def _stop_http(self) -> None:
+        if self._http is not None:
+            self._http.stop()
+
+    def _stop_publisher(self) -> None:
+        drain_s = self.settings.node.drain
+        self.publisher.stop(drain_s)
+        if not self.publisher.join(drain_s + 2.0):
+            log.error("the publisher's thread did not end in time and is left behind")
+
+    def _deciding(
+        self, settings: Settings, classifiers: dict[str, Classifier]
+    ) -> tuple[Decider, RuleSet]:
+        cards = {name: classifier.card for name, classifier in classifiers.items()}
+        return build_decider(settings, cards), build_rules(settings, region_labels(settings, cards))
+
+    def _classifiers_for(self, settings: Settings, base_dir: Path) -> dict[str, Classifier]:
+        """The classifiers `settings` asks for; those that serve already and have not changed are kept."""
+        same = settings.inference == self.settings.inference and base_dir == self.base_dir
+        kept: dict[str, Classifier] = {}
+        for name, model in settings.models.items():
+            serving = self.pipeline.classifier(name)
+            if same and serving is not None and self.settings.models.get(name) == model:
+                kept[name] = serving
+        fresh = load_classifiers(settings, base_dir, only=set(settings.models) - set(kept))
+        return {name: kept.get(name) or fresh[name] for name in settings.models}
+
+    def _close_unused(self, classifiers: dict[str, Classifier]) -> None:
+        for name, classifier in classifiers.items():
+            if self.pipeline.classifier(name) is not classifier:
+                classifier.close()
+
+    def _camera_report(self, report: CameraReport) -> None:
+        self.reports[report.camera] = report
+        self.desk.report(report, self.clock.monotonic(), self.clock.now())
+
+    def _evidence(self, camera: str, frame_index: int) -> bytes | None:
+        from edgenode.capture.snapshot import encode_snapshot
+
+        running = self.pipeline.camera(camera)
+        frame = running.recent_frame(frame_index) if running is not None else None
+        if frame is None:
+            return None
+        try:
+            return encode_snapshot(frame.array)
+        except PictureError:
+            log.exception("camera %s: the evidence picture could not be made", camera)
+            return None
+
+    def _judge(self) -> None:
+        """Turn what the parts say into conditions, and the overall state into the node's state topic."""
+        tried = len(self.reports) == len(self.settings.cameras)
+        poor = sorted(
+            f"{name} {report.status.value}"
+            for name, report in self.reports.items()
+            if report.status not in (CameraStatus.ONLINE, CameraStatus.DISABLED, CameraStatus.ENDED)
+        )
+        self.health.condition("cameras", tried, "" if tried else "not all were tried yet")
+        self.health.condition("pictures", not poor, ", ".join(poor))
+        delivery = self.publisher.status()
+        self.health.condition("broker", delivery.connected, delivery.reason)
+        self.health.condition("outbox", not delivery.degraded, delivery.degraded_reason)
+        report = self.health.report()
+        status = "online" if report.status is HealthStatus.OK else "degraded"
+        reason = "; ".join(report.reasons)
+        if (announced := f"{status} {reason}") != self._announced:
+            self._announced = announced
+            self.publisher.set_node_state(status, reason)
+
+    def _announce(self, classifiers: dict[str, Classifier]) -> None:
+        self.publisher.publish_info(node_info(self.settings, classifiers))
+        for name, classifier in classifiers.items():
+            self.publisher.publish_model(name, classifier.identity, card_summary(classifier.card))
+
+    def _remember(self) -> None:
+        try:
+            self._state.remember(self.desk.export())
+        except OSError as error:
+            log.warning("states cannot be remembered: %s", error)

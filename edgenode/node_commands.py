@@ -1,0 +1,131 @@
+"""What the node does when it is told to over MQTT. Handlers run on the publisher's thread and must be quick.
+
+Each takes the command's arguments and returns the reply's data; EdgeNodeError becomes an error reply.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING
+
+from edgenode.errors import EdgeNodeError
+from edgenode.nearest import suggestion
+from edgenode.records import JsonObject
+
+if TYPE_CHECKING:
+    from edgenode.capture.camera import Camera
+    from edgenode.node import Node
+
+FRAME_WAIT_S = 1.0
+"""How long a snapshot waits for the camera's next frame; the publisher does nothing else meanwhile."""
+
+
+class CommandError(EdgeNodeError):
+    """A command that was understood and cannot be done; `code` is for programs."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def command_table(node: Node) -> dict[str, Callable[[JsonObject], JsonObject]]:
+    """Verb to handler, for the command topics."""
+    return {
+        "reload": partial(_reload, node),
+        "snapshot": partial(_snapshot, node),
+        "camera_enable": partial(_camera_enabled, node, True),
+        "camera_disable": partial(_camera_enabled, node, False),
+        "rule_enable": partial(_rule_enabled, node, True),
+        "rule_disable": partial(_rule_enabled, node, False),
+        "explain": partial(_explain, node),
+        "replay_events": partial(_replay_events, node),
+    }
+
+
+def _reload(node: Node, arguments: JsonObject) -> JsonObject:
+    del arguments
+    node.reload_requested.set()
+    return {"requested": True}
+
+
+def _snapshot(node: Node, arguments: JsonObject) -> JsonObject:
+    from edgenode.capture.regions import draw_regions
+    from edgenode.capture.snapshot import encode_snapshot
+    from edgenode.wiring import cutters_of
+
+    name, camera = _camera(node, arguments)
+    frame = camera.request_frame(FRAME_WAIT_S)
+    if frame is None:
+        raise CommandError("no_frame", f"camera {name} gave no frame within {FRAME_WAIT_S:g} s")
+    picture = frame.array
+    if arguments.get("draw", False):
+        settings = next(each for each in node.settings.cameras if each.name == name)
+        cards = {
+            model: classifier.card
+            for model in node.pipeline.models()
+            if (classifier := node.pipeline.classifier(model)) is not None
+        }
+        labels = {each.region: each.label for each in node.desk.current() if each.camera == name}
+        picture = draw_regions(picture, cutters_of(settings, node.settings, cards), labels)
+    jpeg = encode_snapshot(picture)
+    node.publisher.publish_snapshot(name, jpeg, None)
+    return {"camera": name, "bytes": len(jpeg), "captured_at": frame.captured_at.isoformat()}
+
+
+def _camera_enabled(node: Node, enabled: bool, arguments: JsonObject) -> JsonObject:
+    name, camera = _camera(node, arguments)
+    camera.set_enabled(enabled)
+    return {"camera": name, "enabled": enabled}
+
+
+def _rule_enabled(node: Node, enabled: bool, arguments: JsonObject) -> JsonObject:
+    rule = _rule(node, arguments)
+    node.desk.set_rule_enabled(rule, enabled, node.clock.monotonic(), node.clock.now())
+    return {"rule": rule, "enabled": enabled}
+
+
+def _explain(node: Node, arguments: JsonObject) -> JsonObject:
+    rule = _rule(node, arguments)
+    camera = arguments.get("camera")
+    at = _moment(arguments.get("at"), node.clock.now())
+    explanation = node.desk.explain(camera if isinstance(camera, str) else None, rule, at)
+    return {"rule": rule, "at": at.isoformat(), "sentences": list(explanation.sentences)}
+
+
+def _replay_events(node: Node, arguments: JsonObject) -> JsonObject:
+    if "since" not in arguments:
+        raise CommandError("bad_arguments", 'say from when: {"since": "2026-01-31T12:00:00Z"}')
+    since = _moment(arguments["since"], node.clock.now())
+    node.publisher.replay_since(since)
+    return {"since": since.isoformat(), "requested": True}
+
+
+def _camera(node: Node, arguments: JsonObject) -> tuple[str, Camera]:
+    name = arguments.get("camera")
+    camera = node.pipeline.camera(name) if isinstance(name, str) else None
+    if camera is None or not isinstance(name, str):
+        raise CommandError(
+            "unknown_camera", f"no camera {name!r}{suggestion(str(name), node.pipeline.cameras())}"
+        )
+    return name, camera
+
+
+def _rule(node: Node, arguments: JsonObject) -> str:
+    rule = arguments.get("rule")
+    names = [each.name for each in node.settings.rules]
+    if not isinstance(rule, str) or rule not in names:
+        raise CommandError("unknown_rule", f"no rule {rule!r}{suggestion(str(rule), names)}")
+    return rule
+
+
+def _moment(value: object, default: datetime) -> datetime:
+    """A UTC instant from RFC 3339 text. Raises CommandError."""
+    if value is None:
+        return default
+    try:
+        moment = datetime.fromisoformat(str(value))
+    except ValueError:
+        raise CommandError("bad_arguments", f"{value!r} is no RFC 3339 time") from None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -1,0 +1,226 @@
+"""Cameras and model engines: the part of a node that a changed configuration may rebuild while it runs.
+
+All methods but `offer` are called by the node's supervising thread; `offer` by every camera thread.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edgenode.capture.camera import Camera, CameraSpec
+from edgenode.clock import Clock
+from edgenode.inference.card import InputSpec
+from edgenode.inference.classifier import Classifier
+from edgenode.inference.engine import Engine, EngineOptions
+from edgenode.inference.sample_buffer import BufferCounts, BufferLimits, SampleBuffer
+from edgenode.records import CameraReport, Prediction, Sample
+from edgenode.settings import InferenceSettings, Settings
+from edgenode.telemetry.health import Health
+from edgenode.telemetry.metrics import Metrics
+from edgenode.wiring import camera_spec, models_by_region
+
+log = logging.getLogger(__name__)
+
+STALL_LIMIT_S = 30.0
+"""A thread without progress for this long has failed."""
+JOIN_S = 2.0
+"""Beyond its own timeouts, how long a thread may take to end."""
+
+
+@dataclass(slots=True)
+class _Serving:
+    """One model at work."""
+
+    engine: Engine
+    buffer: SampleBuffer
+    unwatch: Callable[[], None] = field(default=lambda: None)
+
+
+@dataclass(slots=True)
+class _Running:
+    """One camera at work, and the key that says whether a new configuration leaves it as it is."""
+
+    camera: Camera
+    spec: CameraSpec
+    key: tuple[object, ...]
+
+
+class Pipeline:
+    """Owns the camera threads and the engines. `deliver` and `report` are the decision desk's."""
+
+    def __init__(
+        self,
+        deliver: Callable[[Sequence[Prediction]], None],
+        report: Callable[[CameraReport], None],
+        metrics: Metrics,
+        health: Health,
+        clock: Clock,
+    ) -> None:
+        self._deliver = deliver
+        self._observer = _CameraObserver(metrics, report)
+        self._metrics = metrics
+        self._health = health
+        self._clock = clock
+        self._serving: dict[str, _Serving] = {}
+        self._cameras: dict[str, _Running] = {}
+
+    def apply(
+        self,
+        settings: Settings,
+        base_dir: Path,
+        classifiers: Mapping[str, Classifier],
+        realtime: bool = True,
+    ) -> None:
+        """Make what runs match `settings`; what has not changed runs on undisturbed.
+
+        `classifiers` holds one proven classifier for each configured model and now belongs to the pipeline.
+        """
+        cards = {name: classifier.card for name, classifier in classifiers.items()}
+        wanted: dict[str, tuple[CameraSpec, tuple[object, ...]]] = {}
+        for camera in settings.cameras:
+            spec = camera_spec(camera, settings, cards, base_dir, realtime)
+            wanted[camera.name] = (spec, _key(spec, cards, settings, realtime))
+        self._stop_cameras(
+            [name for name, running in self._cameras.items() if wanted.get(name, (None, None))[1] != running.key]
+        )
+        self._serve(settings.inference, classifiers, settings)
+        for name, (spec, key) in wanted.items():
+            if name not in self._cameras:
+                self._start_camera(name, spec, key)
+
+    def stop(self, drain_s: float) -> None:
+        """Source first: cameras, then engines, which classify what they hold for at most `drain_s`."""
+        self._stop_cameras(list(self._cameras))
+        for serving in self._serving.values():
+            serving.engine.stop()
+        for name in list(self._serving):
+            self._retire(name, drain_s)
+
+    def offer(self, sample: Sample) -> None:
+        """Hand-off A. Called on camera threads; may drop, counted."""
+        serving = self._serving.get(sample.model)
+        if serving is not None:
+            serving.buffer.offer(sample)
+
+    def camera(self, name: str) -> Camera | None:
+        running = self._cameras.get(name)
+        return running.camera if running is not None else None
+
+    def cameras(self) -> list[str]:
+        return list(self._cameras)
+
+    def classifier(self, model: str) -> Classifier | None:
+        serving = self._serving.get(model)
+        return serving.engine.classifier if serving is not None else None
+
+    def models(self) -> list[str]:
+        return list(self._serving)
+
+    def swap(self, model: str, classifier: Classifier) -> Classifier:
+        """Let another classifier serve `model` from the next batch on; returns the one that served."""
+        old = self._serving[model].engine.swap(classifier)
+        self._metrics.model_serving(classifier.identity)
+        return old
+
+    def counts(self) -> dict[str, BufferCounts]:
+        """Each model's accounts at hand-off A."""
+        return {name: serving.buffer.counts() for name, serving in self._serving.items()}
+
+    def _serve(
+        self, inference: InferenceSettings, classifiers: Mapping[str, Classifier], settings: Settings
+    ) -> None:
+        for name in [name for name in self._serving if name not in classifiers]:
+            self._serving[name].engine.stop()
+            self._retire(name, 1.0)
+        regions = list(models_by_region(settings).values())
+        for name, classifier in classifiers.items():
+            serving = self._serving.get(name)
+            if serving is not None and serving.engine.classifier is classifier:
+                continue
+            if serving is not None and serving.engine.classifier.card.input == classifier.card.input:
+                self.swap(name, classifier).close()
+                continue
+            if serving is not None:
+                serving.engine.stop()
+                self._retire(name, 1.0)
+            self._engage(name, classifier, inference, max(regions.count(name), inference.max_batch))
+
+    def _engage(self, name: str, classifier: Classifier, inference: InferenceSettings, total: int) -> None:
+        buffer = SampleBuffer(
+            name, BufferLimits(per_region=1, total=total, max_age_s=inference.max_age), self._clock
+        )
+        engine = Engine(
+            name,
+            buffer,
+            classifier,
+            self._deliver,
+            self._metrics,
+            EngineOptions(
+                max_batch=inference.max_batch, max_wait_s=inference.max_wait, clock=self._clock
+            ),
+        )
+        unwatch = self._metrics.watch_samples(name, buffer.counts)
+        self._serving[name] = _Serving(engine, buffer, unwatch)
+        self._metrics.model_serving(classifier.identity)
+        self._health.watch(f"model {name}", lambda: engine.heartbeat_s, STALL_LIMIT_S)
+        engine.start()
+
+    def _retire(self, name: str, drain_s: float) -> None:
+        serving = self._serving.pop(name)
+        if not serving.engine.join(drain_s + JOIN_S):
+            log.error("model %s: its thread did not end in time and is left behind", name)
+        else:
+            serving.engine.classifier.close()
+        serving.unwatch()
+        self._health.forget(f"model {name}")
+        self._metrics.model_gone(name)
+
+    def _start_camera(self, name: str, spec: CameraSpec, key: tuple[object, ...]) -> None:
+        camera = Camera(spec, self.offer, self._observer, self._clock)
+        self._cameras[name] = _Running(camera, spec, key)
+        self._health.watch(f"camera {name}", lambda: camera.heartbeat_s, STALL_LIMIT_S)
+        camera.start()
+
+    def _stop_cameras(self, names: list[str]) -> None:
+        for name in names:
+            self._cameras[name].camera.stop()
+        for name in names:
+            running = self._cameras.pop(name)
+            patience_s = max(running.spec.settings.open_timeout, running.spec.settings.read_timeout) + JOIN_S
+            if not running.camera.join(patience_s):
+                log.error("camera %s: its thread did not end within %.0f s and is left behind", name, patience_s)
+            self._health.forget(f"camera {name}")
+            self._metrics.forget_camera(name)
+
+
+def _key(
+    spec: CameraSpec, cards: Mapping[str, object], settings: Settings, realtime: bool
+) -> tuple[object, ...]:
+    """Equal keys: the running camera already does what the new configuration asks."""
+    inputs: list[tuple[str, str, InputSpec]] = [
+        (cutter.name, cutter.model, cards[cutter.model].input)  # type: ignore[attr-defined]
+        for cutter in spec.cutters
+    ]
+    del settings
+    return (spec.settings, tuple(inputs), spec.keep_frames, spec.base_dir, realtime)
+
+
+class _CameraObserver:
+    """Gives camera reports to the desk and to the metrics, and everything else to the metrics alone."""
+
+    def __init__(self, metrics: Metrics, report: Callable[[CameraReport], None]) -> None:
+        self._report = report
+        self._metrics = metrics
+        self.frame_decoded = metrics.frame_decoded
+        self.packets = metrics.packets
+        self.stage_seconds = metrics.stage_seconds
+        self.gate = metrics.gate
+        self.gate_skipped = metrics.gate_skipped
+        self.corrupt_frame = metrics.corrupt_frame
+
+    def camera_report(self, report: CameraReport) -> None:
+        self._metrics.camera_report(report)
+        self._report(report)

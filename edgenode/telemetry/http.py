@@ -1,0 +1,290 @@
+"""The node's own HTTP listener: /metrics, /healthz, /readyz, /status.json and a status page.
+
+The standard library's threading server, bounded: at most `MAX_CONNECTIONS` at once (more are answered 503
+without a thread), one request a connection, `REQUEST_LIMIT_S` for all of it, small requests, no request body.
+A scraper, a probe and a browser need no more; an asynchronous framework would bring a dependency and an event
+loop for three requests a minute. There is no authentication: it listens on loopback unless told otherwise.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+from edgenode.errors import ConfigurationError
+from edgenode.records import JsonObject
+from edgenode.telemetry.health import Health
+from edgenode.telemetry.metrics import Metrics
+from edgenode.telemetry.page import status_page
+
+log = logging.getLogger(__name__)
+
+MAX_CONNECTIONS = 8
+REQUEST_LIMIT_S = 10.0
+"""From accept to close; a client that sends or reads more slowly is cut off."""
+_IDLE_LIMIT_S = 5.0
+_MAX_PATH = 2048
+_POLL_S = 0.2
+"""How soon `stop` and the time limit are noticed."""
+_HEADERS = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("Cache-Control", "no-store"),
+    (
+        "Content-Security-Policy",
+        "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'",
+    ),
+)
+_BUSY = (
+    b"HTTP/1.0 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+)
+
+
+class HttpServer:
+    """Serves one node. `start` binds and returns; `stop` ends every connection and thread.
+
+    `page` is called on a request's thread and returns what /status.json shows beside the health; it must be
+    quick and hold nothing secret.
+    """
+
+    def __init__(
+        self, listen: tuple[str, int], metrics: Metrics, health: Health, page: Callable[[], JsonObject]
+    ) -> None:
+        self._listen = listen
+        self._content = _Content(metrics, health, page)
+        self._server: _BoundedServer | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port listened on; the chosen port where 0 was asked for. Only after `start`."""
+        if self._server is None:
+            raise RuntimeError("the HTTP server was not started")
+        host, port = self._server.server_address[:2]
+        return str(host), int(port)
+
+    def start(self) -> None:
+        """Raises ConfigurationError at once when the address cannot be had: trying again would not help."""
+        host, port = self._listen
+        try:
+            self._server = _BoundedServer(self._listen, self._content)
+        except (OSError, OverflowError) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            raise ConfigurationError(
+                [
+                    f"http.listen: cannot listen on {host}:{port}: {reason}; choose another port, "
+                    'or set http.enabled = false, or listen = "127.0.0.1:0" for any free port'
+                ]
+            ) from error
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(_POLL_S,), name="http", daemon=True
+        )
+        self._thread.start()
+
+    def stop(self, timeout_s: float = 2.0) -> bool:
+        """Stop listening, cut what is open, wait for the threads. Says whether all of them ended."""
+        server, thread = self._server, self._thread
+        if server is None or thread is None:
+            return True
+        self._server = self._thread = None
+        server.shutdown()
+        thread.join(timeout_s)
+        server.server_close()
+        return server.cut_and_join(timeout_s) and not thread.is_alive()
+
+
+class _Content:
+    """What the paths answer: (status, content type, body, more headers)."""
+
+    def __init__(self, metrics: Metrics, health: Health, page: Callable[[], JsonObject]) -> None:
+        self._metrics = metrics
+        self._health = health
+        self._page = page
+
+    def answer(
+        self, path: str, accept: str, accept_encoding: str
+    ) -> tuple[HTTPStatus, str, bytes, tuple[tuple[str, str], ...]]:
+        if path == "/metrics":
+            exposition = self._metrics.expose(accept, accept_encoding)
+            more = (("Content-Encoding", "gzip"),) if exposition.gzipped else ()
+            vary = (("Vary", "Accept, Accept-Encoding"),)
+            return HTTPStatus.OK, exposition.content_type, exposition.body, more + vary
+        report = self._health.report()
+        if path == "/healthz":
+            status = HTTPStatus.OK if report.alive else HTTPStatus.SERVICE_UNAVAILABLE
+            return _json(status, {"status": report.status, "reasons": report.reasons})
+        if path == "/readyz":
+            status = HTTPStatus.OK if report.ready else HTTPStatus.SERVICE_UNAVAILABLE
+            return _json(status, {"ready": report.ready, "reasons": report.not_ready})
+        if path in ("/", "/status.json"):
+            state: JsonObject = {
+                "health": {"status": report.status, "reasons": report.reasons, "ready": report.ready},
+                **self._page(),
+            }
+            if path == "/status.json":
+                return _json(HTTPStatus.OK, state)
+            return HTTPStatus.OK, "text/html; charset=utf-8", status_page(state).encode(), ()
+        return _text(HTTPStatus.NOT_FOUND, "not found: try /metrics /healthz /readyz /status.json /")
+
+
+def _json(
+    status: HTTPStatus, value: JsonObject
+) -> tuple[HTTPStatus, str, bytes, tuple[tuple[str, str], ...]]:
+    body = json.dumps(value, ensure_ascii=False, default=str, indent=1).encode() + b"\n"
+    return status, "application/json", body, ()
+
+
+def _text(status: HTTPStatus, text: str) -> tuple[HTTPStatus, str, bytes, tuple[tuple[str, str], ...]]:
+    return status, "text/plain; charset=utf-8", text.encode() + b"\n", ()
+
+
+class _BoundedServer(HTTPServer):
+    allow_reuse_address = True
+    request_queue_size = 16
+
+    def __init__(self, listen: tuple[str, int], content: _Content) -> None:
+        self.content = content
+        self._lock = threading.Lock()
+        self._open: dict[socket.socket, tuple[float, threading.Thread]] = {}
+        if ":" in listen[0]:
+            self.address_family = socket.AF_INET6
+        super().__init__(listen, _Handler)
+
+    def server_bind(self) -> None:
+        # HTTPServer would look up the host's full name here, which can hang for seconds without a name
+        # server.
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.bind(self.server_address)
+        self.server_address = self.socket.getsockname()
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._lock:
+            if len(self._open) < MAX_CONNECTIONS:
+                thread = threading.Thread(
+                    target=self._serve, args=(request, client_address), name="http", daemon=True
+                )
+                self._open[request] = (time.monotonic(), thread)
+            else:
+                thread = None
+        if thread is not None:
+            thread.start()
+            return
+        with contextlib.suppress(OSError):
+            request.setblocking(False)
+            request.send(_BUSY)
+            # Unread bytes would turn the close into a reset, and the client would never see the answer.
+            request.recv(65536)
+        self.shutdown_request(request)
+
+    def _serve(self, request: socket.socket, client_address: Any) -> None:
+        try:
+            self.finish_request(request, client_address)
+        except OSError:
+            log.debug("an HTTP client went away")
+        except Exception:
+            log.exception("an HTTP request failed")
+        finally:
+            with self._lock:
+                self._open.pop(request, None)
+            self.shutdown_request(request)
+
+    def service_actions(self) -> None:
+        """Runs every `_POLL_S`: cuts connections that are over their time."""
+        limit = time.monotonic() - REQUEST_LIMIT_S
+        with self._lock:
+            late = [request for request, (since, _) in self._open.items() if since < limit]
+            for request in late:
+                _cut(request)
+
+    def cut_and_join(self, timeout_s: float) -> bool:
+        with self._lock:
+            threads = [thread for _, thread in self._open.values()]
+            for request in self._open:
+                _cut(request)
+        deadline = time.monotonic() + timeout_s
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        return not any(thread.is_alive() for thread in threads)
+
+
+def _cut(request: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        request.shutdown(socket.SHUT_RDWR)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _BoundedServer
+    timeout = _IDLE_LIMIT_S
+    protocol_version = "HTTP/1.0"
+    default_request_version = "HTTP/1.0"
+
+    def do_GET(self) -> None:
+        self._answer(with_body=True)
+
+    def do_HEAD(self) -> None:
+        self._answer(with_body=False)
+
+    def __getattr__(self, name: str) -> Callable[[], None]:
+        # The library asks for `do_<METHOD>` and answers 501 where there is none; the right word is 405.
+        if name.startswith("do_") and name[3:].isalpha():
+            return self._refuse_method
+        raise AttributeError(name)
+
+    def _refuse_method(self) -> None:
+        status, content_type, body, _ = _text(HTTPStatus.METHOD_NOT_ALLOWED, "only GET and HEAD")
+        self._send(status, content_type, body, (("Allow", "GET, HEAD"),), with_body=True)
+
+    def _answer(self, *, with_body: bool) -> None:
+        if len(self.path) > _MAX_PATH:
+            self._send(*_text(HTTPStatus.REQUEST_URI_TOO_LONG, "too long"), with_body=with_body)
+            return
+        path = self.path.partition("?")[0]
+        accept = ",".join(self.headers.get_all("Accept", []))
+        encoding = ",".join(self.headers.get_all("Accept-Encoding", []))
+        try:
+            answer = self.server.content.answer(path, accept, encoding)
+        except Exception:
+            log.exception("answering GET %s failed", path if path.isascii() and path.isprintable() else "?")
+            answer = _text(HTTPStatus.INTERNAL_SERVER_ERROR, "an internal fault; see the log")
+        self._send(*answer, with_body=with_body)
+
+    def _send(
+        self,
+        status: HTTPStatus,
+        content_type: str,
+        body: bytes,
+        more: tuple[tuple[str, str], ...],
+        *,
+        with_body: bool,
+    ) -> None:
+        self.send_response_only(status)
+        self.send_header("Date", self.date_time_string())
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Connection", "close")
+        for name, value in more + _HEADERS:
+            self.send_header(name, value)
+        self.end_headers()
+        if with_body:
+            self.wfile.write(body)
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """The library calls this for requests it cannot parse; its page would repeat what the client sent."""
+        del message, explain
+        status = HTTPStatus(code)
+        self._send(*_text(status, status.phrase), with_body=True)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
+        """A scrape every few seconds is no news."""

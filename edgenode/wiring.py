@@ -1,0 +1,115 @@
+"""From settings to parts: which model serves which region, and how its pixels are cut."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgenode.decision_setup import model_of, regions_of
+from edgenode.errors import ConfigurationError, EdgeNodeError
+from edgenode.inference.card import InputSpec, ModelCard
+from edgenode.records import U8
+from edgenode.settings import CameraSettings, Settings
+
+if TYPE_CHECKING:
+    from edgenode.capture.camera import CameraSpec
+    from edgenode.capture.regions import RegionCutter
+    from edgenode.inference.classifier import Classifier
+
+def model_path(settings: Settings, name: str, base_dir: Path) -> Path:
+    """The file of model `name`: beside the configuration, else the installed one of that name."""
+    from edgenode.inference.store import ModelStore
+
+    file = settings.models[name].file.expanduser()
+    beside = base_dir / file
+    if not beside.exists() and len(file.parts) == 1 and not file.suffix:
+        active = ModelStore(settings.node.state_dir).active(str(file))
+        if active is not None:
+            return active.path
+    return beside
+
+
+def load_classifiers(
+    settings: Settings, base_dir: Path, only: set[str] | None = None
+) -> dict[str, Classifier]:
+    """Load every configured model (or those in `only`) and run its golden vector.
+
+    Raises ConfigurationError naming every model that is refused; what was loaded by then is closed.
+    """
+    from edgenode.inference.classifier import Classifier, ClassifierOptions
+
+    loaded: dict[str, Classifier] = {}
+    problems: list[str] = []
+    for name, model in settings.models.items():
+        if only is not None and name not in only:
+            continue
+        options = ClassifierOptions(
+            threads=settings.inference.threads,
+            provider=settings.inference.provider,
+            expected_sha256=model.sha256,
+            run_timeout_s=settings.inference.run_timeout,
+            name=name,
+        )
+        try:
+            loaded[name] = Classifier.load(model_path(settings, name, base_dir), options)
+        except EdgeNodeError as error:
+            problems.append(f"models.{name}.file: {error}")
+    if problems:
+        for classifier in loaded.values():
+            classifier.close()
+        raise ConfigurationError(problems)
+    return loaded
+
+
+def preparer(spec: InputSpec) -> Callable[[U8], U8]:
+    """`pixels.prepare` bound to one model's input: what capture calls without knowing of models."""
+    from edgenode.inference.pixels import prepare
+
+    return partial(prepare, spec=spec)
+
+
+def cutters_of(
+    camera: CameraSettings, settings: Settings, cards: Mapping[str, ModelCard]
+) -> tuple[RegionCutter, ...]:
+    from edgenode.capture.regions import RegionCutter
+
+    return tuple(
+        RegionCutter(region.name, model, region, preparer(cards[model].input))
+        for region in regions_of(camera)
+        if (model := model_of(region, settings)) is not None
+    )
+
+
+def camera_spec(
+    camera: CameraSettings,
+    settings: Settings,
+    cards: Mapping[str, ModelCard],
+    base_dir: Path,
+    realtime: bool = True,
+) -> CameraSpec:
+    from edgenode.capture.camera import CameraSpec
+
+    keep = SNAPSHOT_FRAMES if any(rule.snapshot for rule in settings.rules) else 0
+    return CameraSpec(
+        settings=camera,
+        cutters=cutters_of(camera, settings, cards),
+        base_dir=base_dir,
+        keep_frames=keep,
+        realtime=realtime,
+    )
+
+
+SNAPSHOT_FRAMES = 4
+"""Classified frames kept per camera for evidence: a decision follows its frame by one to three frames."""
+
+
+def models_by_region(settings: Settings) -> dict[tuple[str, str], str]:
+    """(camera, region) to model name, for every enabled or disabled camera, in the order of the file."""
+    return {
+        (camera.name, region.name): model
+        for camera in settings.cameras
+        for region in regions_of(camera)
+        if (model := model_of(region, settings)) is not None
+    }

@@ -1,0 +1,67 @@
+"""Old frames after a stall."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgenode.capture.freshness import Freshness
+
+FRAME_S = 0.04
+
+
+def run(freshness: Freshness, arrivals: list[tuple[float, float]]) -> list[bool]:
+    return [freshness.is_new(arrived_s, media_s) for arrived_s, media_s in arrivals]
+
+
+def paced(start_s: float, media_s: float, count: int) -> list[tuple[float, float]]:
+    return [(start_s + index * FRAME_S, media_s + index * FRAME_S) for index in range(count)]
+
+
+def test_a_steady_stream_is_always_new() -> None:
+    assert all(run(Freshness(), paced(500.0, 0.0, 1000)))
+
+
+def test_frames_out_of_the_buffer_after_a_stall_are_old_until_the_stream_has_caught_up() -> None:
+    freshness = Freshness()
+    run(freshness, paced(0.0, 0.0, 100))
+    resumed_s = 4.0 + 10.0
+    burst = [(resumed_s + index * 0.001, 4.0 + index * FRAME_S) for index in range(400)]
+    verdicts = run(freshness, burst)
+    first_new = verdicts.index(True)
+    assert all(verdicts[first_new:])
+    arrived_s, media_s = burst[first_new]
+    assert arrived_s - media_s <= 1.0
+    assert not any(verdicts[:first_new])
+
+
+def test_last_frames_handed_out_late_are_old() -> None:
+    freshness = Freshness()
+    run(freshness, paced(0.0, 0.0, 100))
+    assert run(freshness, [(7.0, 4.0), (10.0, 4.04)]) == [False, False]
+
+
+def test_a_stream_whose_clock_stood_still_is_new_again_after_some_steady_seconds() -> None:
+    freshness = Freshness()
+    run(freshness, paced(0.0, 0.0, 100))
+    verdicts = run(freshness, paced(20.0, 4.0, 200))
+    assert not verdicts[0]
+    assert verdicts[-1]
+    assert verdicts.count(False) * FRAME_S <= 2.5
+
+
+@given(st.floats(0.5, 2.0))
+def test_a_stream_with_a_wrong_clock_is_new_as_long_as_it_does_not_stall(speed: float) -> None:
+    arrivals = [(index * FRAME_S, index * FRAME_S * speed) for index in range(2000)]
+    assert all(run(Freshness(), arrivals))
+
+
+def test_a_slow_stream_without_a_backlog_is_new() -> None:
+    arrivals = [(index * 3.0, index * 3.0) for index in range(50)]
+    assert all(run(Freshness(), arrivals))
+
+
+def test_pictures_without_a_clock_are_new() -> None:
+    freshness = Freshness()
+    assert freshness.is_new(0.0, None)
+    assert freshness.is_new(100.0, None)

@@ -1,0 +1,362 @@
+"""Names, the law of the buffers inside one scrape, absence of what is unknown, and promtool's word."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client import REGISTRY
+from prometheus_client.parser import text_string_to_metric_families
+
+from edgenode.records import CameraReport, CameraStatus, DropReason, ModelIdentity
+from edgenode.telemetry.cpu import ThreadCpu, thread_label
+from edgenode.telemetry.drift import PSI_MIN_SAMPLES, DriftMonitor, psi
+from edgenode.telemetry.energy import EnergyMeter
+from edgenode.telemetry.energy_sources import PowerSensor
+from edgenode.telemetry.metrics import Metrics
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+DESIGNED = """
+edgenode_frames_total{camera} edgenode_packets_total{camera} edgenode_samples_offered_total{camera,region}
+edgenode_samples_dropped_total{camera,reason} edgenode_inferences_total{model}
+edgenode_batch_size_bucket{model}
+edgenode_stage_seconds_bucket{stage} edgenode_capture_to_publish_seconds_bucket{}
+edgenode_capture_to_ack_seconds_bucket{} edgenode_events_total{rule,event_type}
+edgenode_events_delivered_total{} edgenode_outbox_messages{} edgenode_outbox_bytes{}
+edgenode_outbox_evicted_total{reason} edgenode_mqtt_connected{} edgenode_camera_up{camera}
+edgenode_gate_open{camera} edgenode_gate_skipped_total{camera,gate}
+edgenode_energy_joules_total{domain,source} edgenode_inference_joules_total{model}
+edgenode_power_watts{source}
+edgenode_cpu_seconds_total{thread} edgenode_prediction_confidence_bucket{model}
+edgenode_drift_psi{model}
+edgenode_model_info{model,version,sha256} edgenode_build_info{version,python,machine}
+edgenode_samples_taken_total{model} edgenode_samples_held{model} edgenode_samples_failed_total{camera,reason}
+edgenode_inference_failures_total{model,reason} edgenode_corrupt_frames_total{camera}
+edgenode_camera_reconnects_total{camera} edgenode_camera_fps{camera} edgenode_events_refused_total{}
+edgenode_commands_total{verb,result}
+"""
+
+
+@dataclass(frozen=True)
+class Account:
+    offered_by_region: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    dropped_by_camera: Mapping[tuple[str, DropReason], int] = field(default_factory=dict)
+    taken: int = 0
+    held: int = 0
+
+
+def report(status: CameraStatus = CameraStatus.ONLINE, reconnects: int = 0) -> CameraReport:
+    return CameraReport("line_1", status, "", NOW, fps=4.9, reconnects=reconnects)
+
+
+def scrape(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    text = metrics.expose().body.decode()
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def names(metrics: Metrics) -> set[str]:
+    return {name for name, _ in scrape(metrics)}
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float | None:
+    return scrape(metrics).get((name, tuple(sorted(labels.items()))))
+
+
+def busy(tmp_path: Path) -> Metrics:
+    """Metrics after everything that can be told has been told once."""
+    metrics = Metrics()
+    (tmp_path / "power").write_text("5000000\n")
+    metrics.register(EnergyMeter([PowerSensor("hwmon", "board/VDD_IN", (tmp_path / "power",), 1e-6, True)]))
+    metrics.frame_decoded("line_1")
+    metrics.packets("line_1", 12)
+    metrics.corrupt_frame("line_1")
+    for stage in ("decode", "prepare", "decide"):
+        metrics.stage_seconds(stage, 0.004)
+    metrics.camera_report(report(reconnects=1))
+    metrics.gate("line_1", "motion", True)
+    metrics.gate_skipped("line_1", "motion")
+    metrics.batch("defects", 3, 0.012)
+    metrics.queue_seconds(0.001)
+    metrics.dropped("line_1", DropReason.NON_FINITE, 1)
+    metrics.inference_failed("defects", "failed")
+    metrics.prediction("defects", 0.97)
+    metrics.inference_joules("defects", 1.5)
+    metrics.model_serving(ModelIdentity("defects", "3", "ab" * 32))
+    metrics.drift("defects", 0.04)
+    metrics.watch_samples(
+        "defects", lambda: Account({("line_1", "belt"): 9}, {("line_1", DropReason.STALE): 2}, 6, 1)
+    )
+    metrics.event_appended("defective_part", "start")
+    metrics.event_delivered(1)
+    metrics.deliver_seconds(0.002)
+    metrics.publish_seconds(0.03)
+    metrics.ack_seconds(0.04)
+    metrics.outbox(1, 4096)
+    metrics.evicted("expired", 2)
+    metrics.connected(True)
+    metrics.refused(1)
+    metrics.command("reload", True)
+    return metrics
+
+
+def test_every_designed_name_has_exactly_its_labels(tmp_path: Path) -> None:
+    found: dict[str, set[str]] = {}
+    for name, labels in scrape(busy(tmp_path)):
+        found.setdefault(name, set()).update(key for key, _ in labels if key != "le")
+    for name, labels in re.findall(r"(\w+)\{([^}]*)\}", DESIGNED):
+        assert found.get(name) == set(filter(None, labels.split(","))), name
+    bases = {re.sub(r"_(bucket|sum|count)$", "", name) for name in found}
+    designed = {re.sub(r"_bucket$", "", name) for name, _ in re.findall(r"(\w+)\{([^}]*)\}", DESIGNED)}
+    assert {name for name in bases if not name.startswith("process_")} == designed
+
+
+def test_promtool_accepts_the_scrape(tmp_path: Path) -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool (Debian: prometheus) is not installed")
+    checked = subprocess.run(
+        [promtool, "check", "metrics"],
+        input=busy(tmp_path).expose().body,
+        capture_output=True,
+        timeout=60,
+    )
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
+
+
+def test_a_new_node_reports_nothing_it_does_not_know() -> None:
+    assert {name for name in names(Metrics()) if name.startswith("edgenode_")} - {
+        "edgenode_build_info",
+        "edgenode_cpu_seconds_total",
+    } == {
+        # Nothing happened yet, and that is known: counts without labels begin at 0.
+        "edgenode_events_delivered_total",
+        "edgenode_events_refused_total",
+        *(
+            f"edgenode_capture_to_{what}_seconds_{part}"
+            for what in ("publish", "ack")
+            for part in ("bucket", "count", "sum")
+        ),
+    }
+
+
+def test_nothing_is_registered_globally_and_two_nodes_share_nothing() -> None:
+    first, second = Metrics(), Metrics()
+    first.frame_decoded("line_1")
+    assert value(first, "edgenode_frames_total", camera="line_1") == 1
+    assert value(second, "edgenode_frames_total", camera="line_1") is None
+    assert not [family.name for family in REGISTRY.collect() if family.name.startswith("edgenode")]
+
+
+def test_no_created_series(tmp_path: Path) -> None:
+    assert not [name for name in names(busy(tmp_path)) if name.endswith("_created")]
+
+
+class Buffer:
+    """Counts the way a sample buffer does: under one lock, from many threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._offered = self._taken = self._dropped = self._held = 0
+
+    def offer(self) -> None:
+        with self._lock:
+            self._offered += 1
+            if self._held:
+                self._dropped += 1
+            else:
+                self._held = 1
+
+    def take(self) -> None:
+        with self._lock:
+            self._taken += self._held
+            self._held = 0
+
+    def counts(self) -> Account:
+        with self._lock:
+            return Account(
+                {("c", "r"): self._offered},
+                {("c", DropReason.SUPERSEDED): self._dropped},
+                self._taken,
+                self._held,
+            )
+
+
+def law_holds(metrics: Metrics) -> bool:
+    sums = dict.fromkeys(("offered_total", "taken_total", "dropped_total", "held"), 0.0)
+    for (name, _), count in scrape(metrics).items():
+        short = name.removeprefix("edgenode_samples_")
+        if short in sums:
+            sums[short] += count
+    return sums["offered_total"] == sums["taken_total"] + sums["dropped_total"] + sums["held"]
+
+
+def test_offered_is_taken_plus_dropped_plus_held_in_every_scrape_while_threads_work() -> None:
+    metrics, buffer, stop = Metrics(), Buffer(), threading.Event()
+    metrics.watch_samples("m", buffer.counts)
+
+    def work(step: object) -> None:
+        while not stop.is_set():
+            step()  # type: ignore[operator]
+
+    threads = [threading.Thread(target=work, args=(step,)) for step in (buffer.offer, buffer.take)]
+    for thread in threads:
+        thread.start()
+    try:
+        assert all(law_holds(metrics) for _ in range(30))
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(30)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.sampled_from(["offer", "take", "close", "new"]), max_size=40))
+def test_counters_never_run_backwards_when_models_come_and_go(steps: list[str]) -> None:
+    metrics = Metrics()
+    buffer = Buffer()
+    finish = metrics.watch_samples("m", buffer.counts)
+    last = 0.0
+    for step in steps:
+        if step == "offer":
+            buffer.offer()
+        elif step == "take":
+            buffer.take()
+        elif step == "close":
+            buffer.take()
+            finish()
+            finish()
+        else:
+            buffer.take()
+            finish()
+            buffer = Buffer()
+            finish = metrics.watch_samples("m", buffer.counts)
+        offered = value(metrics, "edgenode_samples_offered_total", camera="c", region="r") or 0.0
+        assert offered >= last
+        assert law_holds(metrics)
+        last = offered
+
+
+def test_losses_inside_the_buffer_are_not_counted_twice() -> None:
+    metrics = Metrics()
+    for reason in DropReason:
+        metrics.dropped("line_1", reason, 2)
+    counted = {dict(labels)["reason"] for name, labels in scrape(metrics) if "samples" in name}
+    assert counted == {"failed", "non_finite"}
+
+
+def test_a_disabled_camera_is_neither_up_nor_down() -> None:
+    metrics = Metrics()
+    metrics.camera_report(report(CameraStatus.OFFLINE))
+    assert value(metrics, "edgenode_camera_up", camera="line_1") == 0
+    metrics.camera_report(report(CameraStatus.DISABLED))
+    assert value(metrics, "edgenode_camera_up", camera="line_1") is None
+
+
+def test_reconnects_go_on_counting_when_a_reload_makes_the_camera_anew() -> None:
+    metrics = Metrics()
+    for reconnects in (0, 3, 0, 2):
+        metrics.camera_report(report(reconnects=reconnects))
+    assert value(metrics, "edgenode_camera_reconnects_total", camera="line_1") == 5
+
+
+def test_a_swap_replaces_the_model_info() -> None:
+    metrics = Metrics()
+    for version in ("1", "2"):
+        metrics.model_serving(ModelIdentity("defects", version, version * 64))
+    infos = [dict(labels)["version"] for name, labels in scrape(metrics) if name == "edgenode_model_info"]
+    assert infos == ["2"]
+    metrics.model_gone("defects")
+    assert "edgenode_model_info" not in names(metrics)
+
+
+def test_words_from_outside_do_not_make_new_series() -> None:
+    metrics = Metrics()
+    for n in range(50):
+        metrics.command(f"verb{n}", False)
+        metrics.inference_failed("defects", f"tensor {n} is too large")
+    assert value(metrics, "edgenode_commands_total", verb="unknown", result="error") == 50
+    assert value(metrics, "edgenode_inference_failures_total", model="defects", reason="other") == 50
+
+
+def test_cpu_seconds_go_by_the_names_of_threads_and_outlive_them() -> None:
+    ready, stop = threading.Event(), threading.Event()
+
+    def burn() -> None:
+        total = 0
+        while threading.current_thread() and total < 3_000_000:
+            total += 1
+        ready.set()
+        stop.wait(60)
+
+    thread = threading.Thread(target=burn, name="infer-defects")
+    metrics = Metrics()
+    thread.start()
+    assert ready.wait(60)
+    used = value(metrics, "edgenode_cpu_seconds_total", thread="infer-defects")
+    stop.set()
+    thread.join(60)
+    assert used is not None
+    assert used > 0
+    assert (value(metrics, "edgenode_cpu_seconds_total", thread="infer-defects") or 0) >= used
+
+
+def test_a_thread_whose_command_holds_brackets_and_spaces_is_read(tmp_path: Path) -> None:
+    (tmp_path / "77").mkdir()
+    fields = ["S"] + ["0"] * 10 + ["150", "50"] + ["0"] * 6 + ["4242"] + ["0"] * 20
+    (tmp_path / "77" / "stat").write_text("77 (av:h264 (df0) x) " + " ".join(fields))
+    (tmp_path / "78").mkdir()
+    (family,) = ThreadCpu(tmp_path).collect()
+    assert [(sample.labels, round(sample.value, 6)) for sample in family.samples] == [
+        ({"thread": "native"}, 2.0)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("MainThread", "main"),
+        ("camera-line_1", "camera-line_1"),
+        ("Thread-17 (work)", "other"),
+        ("ThreadPoolExecutor-0_3", "other"),
+        ("worker-17", "worker"),
+        ("http", "http"),
+        ("x" * 80, "other"),
+        (None, "native"),
+    ],
+)
+def test_thread_labels_are_few(name: str | None, label: str) -> None:
+    assert thread_label(name) == label
+
+
+def test_psi_is_zero_for_the_reference_itself_and_grows_with_the_shift() -> None:
+    reference = [0.05, 0.15, 0.3, 0.5]
+    assert psi(reference, reference) == 0
+    # By hand: (0.1-0.2)·ln(0.1/0.2) + (0.9-0.8)·ln(0.9/0.8)
+    assert psi([0.2, 0.8], [0.1, 0.9]) == pytest.approx(0.081093, abs=1e-6)
+    assert psi(reference, reference[::-1]) > 0.25
+
+
+def test_drift_is_unknown_until_enough_samples_were_seen() -> None:
+    monitor = DriftMonitor([0.0, 0.0, 0.5, 0.5], window=400)
+    for n in range(PSI_MIN_SAMPLES - 1):
+        monitor.add(0.6 if n % 2 else 0.9)
+    assert [monitor.psi] == [None]
+    monitor.add(0.6)
+    assert 0.0 <= (monitor.psi or 9.9) < 0.01
+    for _ in range(400):
+        monitor.add(0.1)
+    shifted = monitor.psi or 0.0
+    assert shifted > 1.0

@@ -1,0 +1,56 @@
+"""Checkpoints: everything a training needs to go on as if nothing had happened, in one file.
+
+A checkpoint is written beside the old one, synced and renamed over it: a full disk, a kill or a power cut
+leaves either the old file or the new one. It holds tensors and plain values alone and is read with torch's
+`weights_only`, so that a checkpoint from elsewhere cannot run code.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+
+from edgenode.errors import DataError
+
+FORMAT = 1
+
+
+def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Calls `write` with a file that becomes `path` once it is complete and on the disk. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def save(path: Path, content: dict[str, Any]) -> None:
+    """Writes `content` (tensors and plain values) with the format's number. Raises OSError."""
+    write_atomically(path, lambda file: torch.save({"format": FORMAT, **content}, file))
+
+
+def load(path: Path) -> dict[str, Any]:
+    """The content of a checkpoint, its tensors on the CPU. Raises DataError where it is not one."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such checkpoint") from error
+    except Exception as error:  # torch raises whatever its unpickler meets in a file that is none of its own
+        raise DataError(
+            f"{path} is not a checkpoint of this trainer: {str(error).splitlines()[0]}"
+        ) from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise DataError(f"{path} is not a checkpoint of this trainer (format {FORMAT})")
+    return content
