@@ -23,8 +23,10 @@ class Film:
         strength = chance.between(3.0, 7.0, 1)
         shape = (height + _SPARE, width + _SPARE, 3)
         # luminance noise dominates, with a little colour in it, slightly soft as after a demosaic
-        grain = rng.normal(0.0, 1.0, shape[:2])[..., None] + 0.5 * rng.normal(0.0, 1.0, shape)
-        grain = cv2.GaussianBlur(grain.astype(np.float32), (3, 3), 0.6) * strength
+        grain = rng.standard_normal((*shape[:2], 1), np.float32) + 0.5 * rng.standard_normal(
+            shape, np.float32
+        )
+        grain = cv2.GaussianBlur(grain, (3, 3), 0.6) * np.float32(strength)
         # two saturated 8-bit passes cost a tenth of one signed 16-bit pass
         self._up = np.clip(grain, 0, 255).astype(np.uint8)
         self._down = np.clip(-grain, 0, 255).astype(np.uint8)
