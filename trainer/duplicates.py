@@ -1,10 +1,10 @@
 """Pictures that show the same thing: exact copies, and frames a moment apart.
 
-Two pictures are near duplicates when their 24×24 colour thumbnails correlate by at least `correlation` and differ
-by at most `distance` grey levels (root mean square). Both are needed: correlation alone glues textures with the
-same shading, distance alone glues everything that is flat. The defaults are chosen on four real sets: of 2,000 crops
-of a parking film they make 662 groups, the largest of 39; of 1,200 pictures of six steel textures they pair 8;
-at a correlation of 0.90 chains of similar pictures grow to hundreds.
+Two pictures are near duplicates when their 24×24 colour thumbnails correlate by at least `correlation` and
+differ by at most `distance` grey levels (root mean square). Both are needed: correlation alone glues
+textures with the same shading, distance alone glues everything that is flat. The defaults are chosen on
+four real sets: of 2,000 crops of a parking film they make 662 groups, the largest of 39; of 1,200 pictures
+of six steel textures they pair 8; at a correlation of 0.90 chains of similar pictures grow to hundreds.
 """
 
 from __future__ import annotations
