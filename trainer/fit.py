@@ -9,7 +9,8 @@ from edgenode.inference.card import InputSpec, ModelCard, Training
 from trainer.calibrate import temperature
 from trainer.export import CardFacts, export, library_versions
 from trainer.networks import NetworkSpec
-from trainer.train import Examples, Hooks, Trained, TrainOptions, logits_of, train
+from trainer.options import Examples, Hooks, Trained, TrainOptions
+from trainer.train import logits_of, train
 
 
 @dataclass(frozen=True, slots=True)
