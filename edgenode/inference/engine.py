@@ -36,8 +36,8 @@ class InferenceObserver(Protocol):
         """`count` more samples of `camera` were offered and not answered.
 
         The buffer's own drops (`superseded`, `full`, `stale`, `closed`) arrive here after each batch and once
-        more when the engine ends, so these sums lag behind `SampleBuffer.counts` and then equal them; `failed`
-        and `non_finite` are samples that had been taken.
+        more when the engine ends, so these sums lag behind `SampleBuffer.counts` and then equal them;
+        `failed` and `non_finite` are samples that had been taken.
         """
         ...
 
@@ -67,8 +67,8 @@ class Engine:
     """Runs one classifier over one buffer on a thread of its own.
 
     `deliver` gets the predictions of one batch, in order of arrival, on this thread: its time is the model's
-    time. Neither a failing model nor a raising `deliver` ends the thread. The classifiers belong to the caller,
-    who closes them after `join`, or after `swap` has returned the old one.
+    time. Neither a failing model nor a raising `deliver` ends the thread. The classifiers belong to the
+    caller, who closes them after `join`, or after `swap` has returned the old one.
     """
 
     def __init__(
@@ -125,8 +125,10 @@ class Engine:
     def stop(self) -> None:
         """Take no more offers; classify what is held for at most `drain_s` and drop the rest as `closed`."""
         self._drain_until_s = time.monotonic() + self._options.drain_s
+        self._buffer.close()  # first: whatever is offered before the thread looks is seen by it
         self._stopping.set()
-        self._buffer.close()
+        if self._thread.ident is None:
+            self._buffer.discard()
 
     def join(self, timeout_s: float) -> bool:
         """Wait for the thread's end; False when it still runs after `timeout_s`."""
@@ -137,9 +139,9 @@ class Engine:
     def swap(self, classifier: Classifier) -> Classifier:
         """Let `classifier` serve from the next batch on; returns the one that served until now.
 
-        Waits for the batch that runs now, if any. Nothing held is lost and nothing is classified twice. Raises
-        ModelError, and keeps the old one, when the new one would need other samples than the cameras cut, or
-        answers with other labels than the rules know.
+        Waits for the batch that runs now, if any. Nothing held is lost and nothing is classified twice.
+        Raises ModelError, and keeps the old one, when the new one would need other samples than the cameras
+        cut, or answers with other labels than the rules know.
         """
         with self._running:
             old = self._classifier
@@ -155,13 +157,14 @@ class Engine:
                         f"{old_value}); change it with the configuration and a restart"
                     )
             self._classifier = classifier
-        self._pauses.reset()
         return old
 
     def _work(self) -> None:
         while not (self._stopping.is_set() and self._drained()):
             try:
                 self._step()
+                if self._failures_in_a_row == 0:
+                    self._pauses.reset()
             except Exception:
                 log.exception("model %s: the inference thread failed on a batch and goes on", self.model)
                 self._pause()
@@ -196,7 +199,6 @@ class Engine:
                 "model %s: answers again after %d failed batches", self.model, self._failures_in_a_row
             )
             self._failures_in_a_row = 0
-            self._pauses.reset()
         predictions = predictions_of(batch, outputs, classifier)
         if predictions:
             self._hand_on(predictions)
@@ -216,9 +218,7 @@ class Engine:
         except Exception:
             self._deliver_failures += 1
             if self._delivering:
-                log.exception(
-                    "model %s: its predictions cannot be delivered; said once until they can", self.model
-                )
+                log.exception("model %s: predictions are not delivered; said once until they are", self.model)
             self._delivering = False
             self._observer.inference_failed(self.model, "deliver")
 
@@ -248,8 +248,12 @@ class Engine:
                 self._observer.dropped(camera, reason, more)
 
     def _pause(self) -> None:
-        self._heartbeat_s = self._clock.monotonic()
-        self._clock.wait(self._stopping, self._pauses.next_s())
+        """Wait before the next batch, with a sign of life every `idle_s`, until the pause or the node ends."""
+        left_s = self._pauses.next_s()
+        while left_s > 0 and not self._stopping.is_set():
+            self._heartbeat_s = self._clock.monotonic()
+            self._clock.wait(self._stopping, min(left_s, self._options.idle_s))
+            left_s -= self._options.idle_s
 
 
 def predictions_of(batch: Batch, outputs: Outputs, classifier: Classifier) -> list[Prediction]:

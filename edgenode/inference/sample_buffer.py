@@ -58,12 +58,12 @@ class _Waiting:
 class SampleBuffer:
     """Bounded, newest wins, fair.
 
-    `offer` is called by any number of camera threads and never waits for the model; `take` by the model's one
-    thread. Turns go round: the region that has waited longest is served first, with one sample, and joins the
-    end of the line if it has more; a newer sample takes its region's place in the line, not the end. So a fast
-    camera can neither overtake nor push out a slow one. Arrays of one model have one shape. A batch is stacked
-    by `np.stack`: filling a kept array would save 3 µs of 24 for eight pictures of 224×224, and hand out an
-    array that changes.
+    `offer` is called by any number of camera threads and never waits for the model; `take` by the model's
+    one thread. Turns go round: the region that has waited longest is served first, with one sample, and joins
+    the end of the line if it has more; a newer sample takes its region's place in the line, not the end. So a
+    fast camera can neither overtake nor push out a slow one. Arrays of one model have one shape. A batch is
+    stacked by `np.stack`: filling a kept array would save 3 µs of 24 for eight pictures of 224×224, and hand
+    out an array that changes.
     """
 
     def __init__(self, model: str, limits: BufferLimits, clock: Clock) -> None:

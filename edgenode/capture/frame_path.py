@@ -1,0 +1,146 @@
+"""The way of one frame inside the camera thread: convert, mask, look, gate, cut, offer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+
+from edgenode.capture.frame_desk import FrameDesk
+from edgenode.capture.luma import covered_cells, small_luma
+from edgenode.capture.masks import Masks
+from edgenode.capture.motion import MotionGate
+from edgenode.capture.observer import CaptureObserver
+from edgenode.capture.picture_watch import Distrust, PictureWatch
+from edgenode.capture.regions import RegionCutter
+from edgenode.capture.source import Grab
+from edgenode.records import U8, Frame, Sample
+from edgenode.settings import CameraSettings, RegionSettings
+
+MOTION = "motion"
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """When a frame was captured, and its number."""
+
+    index: int
+    captured_s: float
+    captured_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a frame."""
+
+    width: int
+    height: int
+    classified: bool
+    distrust: Distrust | None
+
+
+class FramePath:
+    """Used by the camera thread alone. Order: masks before everything else that sees the picture."""
+
+    def __init__(
+        self,
+        settings: CameraSettings,
+        cutters: tuple[RegionCutter, ...],
+        offer: Callable[[Sample], None],
+        observer: CaptureObserver,
+        desk: FrameDesk,
+    ) -> None:
+        self._camera = settings.name
+        self._cutters = cutters
+        self._offer = offer
+        self._observer = observer
+        self._desk = desk
+        self._masks = Masks(settings.masks)
+        self._gate = MotionGate(covered_cells(_boxes(cutters))) if settings.gate == MOTION else None
+        self._watch: PictureWatch | None = None
+        self._gate_open: bool | None = None
+
+    def restart(self, watch: PictureWatch | None) -> None:
+        """A source was opened: its pictures are watched by `watch` from now on, where given."""
+        self._watch = watch
+
+    def show(self, grab: Grab, stamp: Stamp) -> Outcome:
+        """A frame that is not classified, for those who wait for one. Raises PictureError."""
+        frame = self._frame(self._masks.apply(grab.rgb()), stamp)
+        self._desk.serve(frame)
+        return Outcome(frame.array.shape[1], frame.array.shape[0], False, self._distrust())
+
+    def classify(self, grab: Grab, stamp: Stamp) -> Outcome:
+        """A frame that is due: cut and offered unless the gate holds it back. Raises PictureError."""
+        began_s = time.perf_counter()
+        picture = grab.rgb()
+        decoded_s = time.perf_counter()
+        self._observer.stage_seconds("decode", grab.decode_s + decoded_s - began_s)
+        picture = self._masks.apply(picture)
+        frame = self._frame(picture, stamp)
+        self._desk.serve(frame)
+        passes = self._look(picture, stamp.captured_s)
+        if passes:
+            self._desk.keep(frame)
+            self._cut(frame)
+            self._observer.stage_seconds("prepare", time.perf_counter() - decoded_s)
+        return Outcome(picture.shape[1], picture.shape[0], passes, self._distrust())
+
+    def _frame(self, picture: U8, stamp: Stamp) -> Frame:
+        picture.flags.writeable = False
+        return Frame(self._camera, stamp.index, stamp.captured_s, stamp.captured_at, picture)
+
+    def _look(self, picture: U8, now_s: float) -> bool:
+        watching = self._watch is not None and self._watch.wants(now_s)
+        if not watching and self._gate is None:
+            return True
+        luma = small_luma(picture)
+        if watching and self._watch is not None:
+            self._watch.look(picture, luma, now_s)
+        if self._gate is None:
+            return True
+        passes = self._gate.passes(luma, now_s)
+        if self._gate.open is not self._gate_open:
+            self._gate_open = self._gate.open
+            self._observer.gate(self._camera, MOTION, self._gate.open)
+        if not passes:
+            self._observer.gate_skipped(self._camera, MOTION)
+        return passes
+
+    def _cut(self, frame: Frame) -> None:
+        for cutter in self._cutters:
+            array = cutter.cut(frame.array)
+            if np.may_share_memory(array, frame.array):
+                array = array.copy()  # a sample must not keep a whole frame alive
+            self._offer(
+                Sample(
+                    camera=frame.camera,
+                    region=cutter.name,
+                    model=cutter.model,
+                    frame_index=frame.index,
+                    captured_s=frame.captured_s,
+                    captured_at=frame.captured_at,
+                    array=array,
+                )
+            )
+
+    def _distrust(self) -> Distrust | None:
+        return self._watch.distrust if self._watch is not None else None
+
+
+def _boxes(cutters: tuple[RegionCutter, ...]) -> list[tuple[float, float, float, float]]:
+    """Bounding boxes of the regions, in fractions; the whole frame where there is none."""
+    return [_box(cutter.shape) for cutter in cutters] or [(0.0, 0.0, 1.0, 1.0)]
+
+
+def _box(shape: RegionSettings) -> tuple[float, float, float, float]:
+    if shape.box is not None:
+        return shape.box
+    corners = shape.polygon if shape.polygon is not None else shape.quad
+    if corners is None:
+        return 0.0, 0.0, 1.0, 1.0
+    xs, ys = [x for x, _ in corners], [y for _, y in corners]
+    return min(xs), min(ys), max(xs), max(ys)

@@ -1,0 +1,90 @@
+"""Whether a camera's pictures can be trusted: not frozen, not blind."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+
+from edgenode.records import F32, U8, CameraStatus
+
+_LOOK_S = 0.5
+_ROW_STEP = 16
+_DARK, _BRIGHT = 16.0, 239.0
+_FLAT_EXTREME, _FLAT = 4.0, 1.0
+"""Standard deviation of luma under which a black or white picture, or any picture, shows nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class WatchLimits:
+    frozen_after_s: float = 10.0
+    blind_after_s: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Distrust:
+    """Why pictures cannot be trusted now."""
+
+    status: CameraStatus
+    reason: str
+
+
+class PictureWatch:
+    """Looks at pictures twice a second at most. Used by one thread.
+
+    Frozen: identical to the byte for `frozen_after_s`; a real sensor's noise never repeats. Checked where
+    `can_freeze`. Blind: black, blown out or covered for `blind_after_s`.
+    """
+
+    def __init__(self, limits: WatchLimits, can_freeze: bool) -> None:
+        self._limits = limits
+        self._can_freeze = can_freeze
+        self._checksum: int | None = None
+        self._changed_s = 0.0
+        self._blind_since_s: float | None = None
+        self._looked_s: float | None = None
+        self._distrust: Distrust | None = None
+
+    def wants(self, now_s: float) -> bool:
+        """Whether a picture should be looked at now."""
+        return self._looked_s is None or now_s - self._looked_s >= _LOOK_S or now_s < self._looked_s
+
+    def look(self, picture: U8, luma: F32, now_s: float) -> Distrust | None:
+        """What is wrong with the pictures up to this one, None when nothing is."""
+        self._looked_s = now_s
+        checksum = zlib.crc32(picture[::_ROW_STEP].tobytes()) if self._can_freeze else None
+        if checksum is None or checksum != self._checksum:
+            self._checksum = checksum
+            self._changed_s = now_s
+        blindness = _blindness(luma)
+        if blindness is None:
+            self._blind_since_s = None
+        elif self._blind_since_s is None:
+            self._blind_since_s = now_s
+        self._distrust = self._verdict(blindness, now_s)
+        return self._distrust
+
+    @property
+    def distrust(self) -> Distrust | None:
+        """The verdict of the last look."""
+        return self._distrust
+
+    def _verdict(self, blindness: str | None, now_s: float) -> Distrust | None:
+        since_s = self._blind_since_s
+        if blindness is not None and since_s is not None and now_s - since_s >= self._limits.blind_after_s:
+            return Distrust(CameraStatus.BLIND, blindness)
+        if now_s - self._changed_s >= self._limits.frozen_after_s:
+            return Distrust(
+                CameraStatus.FROZEN, f"the same picture for more than {self._limits.frozen_after_s:g} s"
+            )
+        return None
+
+
+def _blindness(luma: F32) -> str | None:
+    mean, spread = float(luma.mean()), float(luma.std())
+    if spread < _FLAT_EXTREME and mean < _DARK:
+        return "the picture is black"
+    if spread < _FLAT_EXTREME and mean > _BRIGHT:
+        return "the picture is blown out"
+    if spread < _FLAT:
+        return "the picture shows nothing: is the lens covered?"
+    return None

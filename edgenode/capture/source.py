@@ -1,0 +1,94 @@
+"""What a source of pictures is, whatever stands behind its URL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from edgenode.errors import SourceError
+from edgenode.records import U8
+
+
+class SourceIdleError(SourceError):
+    """Nothing new within the read timeout, and nothing wrong: a watched folder at night. Read again."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceOptions:
+    """How a source is opened and read. Every kind takes what concerns it."""
+
+    open_timeout_s: float = 5.0
+    read_timeout_s: float = 5.0
+    transport: Literal["tcp", "udp"] = "tcp"
+    """Of RTSP. UDP shows damaged pictures, unflagged, when packets are lost."""
+    loop: bool = False
+    """A file starts again at its end; its media time runs on."""
+    keyframes_only: bool = False
+    """Decode key frames alone: a fifth of the cost, one picture a group."""
+    follow: bool = True
+    """A folder is watched for new pictures; False reads what is there and ends."""
+    poll_s: float = 0.2
+    """Pause between two requests of a still picture."""
+    base_dir: Path = Path()
+    """What relative paths are relative to: the folder of the configuration file."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInfo:
+    """What is known of a source once it is open; zero or empty where it does not say."""
+
+    width: int
+    height: int
+    fps: float
+    codec: str
+    live: bool
+    """Pictures come at the source's own pace, and one that is not read now is lost or late."""
+    finite: bool
+    """There is an end: `read` will raise SourceEndedError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grab:
+    """One picture, not yet converted. Belongs to the thread that read it, until its next `read`."""
+
+    media_s: float | None
+    """Seconds on the stream's own clock since opening; None where it has none (stills, folders)."""
+    keyframe: bool
+    corrupt: bool
+    """The decoder says that parts are damaged or missing. `rgb` may raise."""
+    packet_bytes: int
+    """Compressed bytes read since the grab before."""
+    picture: Callable[[], U8]
+    packets: int = 1
+    """Compressed packets read since the grab before."""
+    decode_s: float = 0.0
+    """Time spent decoding, without waiting."""
+    captured_s: float | None = None
+    """Monotonic instant that the picture shows, from sources that know it; else the arrival counts."""
+    name: str = ""
+    """File name of the picture, from folders."""
+
+    def rgb(self) -> U8:
+        """The picture, uint8 [H, W, 3] RGB, converted now. Raises PictureError where it cannot be decoded."""
+        return self.picture()
+
+
+class Source(Protocol):
+    """One open camera, file, folder or scene. Used by one thread; `close` belongs to the same thread."""
+
+    @property
+    def info(self) -> SourceInfo: ...
+
+    def read(self) -> Grab:
+        """The next picture. Blocks at most the read timeout (folders and scenes less).
+
+        Raises SourceError when the source failed (close it, open it again), SourceIdleError when there is
+        nothing new yet, SourceEndedError at the end of a finite source.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give everything back. Safe to call twice."""
+        ...

@@ -1,0 +1,204 @@
+"""Reading video with PyAV: the part that files and RTSP streams share."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import av
+import numpy as np
+from av.codec.context import Flags
+from av.video.reformatter import ColorRange, Colorspace
+
+from edgenode.capture.source import Grab, SourceIdleError
+from edgenode.capture.stream_errors import open_error, read_error
+from edgenode.errors import PictureError, SourceEndedError, SourceError
+from edgenode.records import U8
+
+MAX_PIXELS = 64_000_000
+"""Larger pictures than this are refused; an 8K frame has 33 million."""
+_HD_LINES = 720
+_UNSPECIFIED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSettings:
+    """How `VideoStream` opens its container."""
+
+    target: str
+    """URL or absolute path, as FFmpeg takes it."""
+    shown: str
+    """The same without credentials, for messages."""
+    options: dict[str, str]
+    open_timeout_s: float
+    read_timeout_s: float
+    live: bool
+    keyframes_only: bool
+
+
+class VideoStream:
+    """The first video track of a container, decoded by one thread, converted only on demand.
+
+    Frames still inside the decoder when a live stream breaks are thrown away: they would arrive late and be
+    taken for new ones.
+    """
+
+    def __init__(self, settings: StreamSettings) -> None:
+        self._settings = settings
+        try:
+            self._container = av.open(
+                settings.target,
+                options=settings.options,
+                timeout=(settings.open_timeout_s, settings.read_timeout_s),
+            )
+        except av.error.FFmpegError as error:
+            raise open_error(error, settings.shown, settings.open_timeout_s) from None
+        except (OSError, ValueError) as error:
+            raise SourceError(f"{settings.shown} cannot be opened: {error.__class__.__name__}") from None
+        try:
+            self._start()
+        except BaseException:
+            self._container.close()
+            raise
+
+    def _start(self) -> None:
+        if not self._container.streams.video:
+            raise SourceError(f"{self._settings.shown} holds no video")
+        stream = self._container.streams.video[0]
+        if stream.codec_context is None:
+            raise SourceError(f"{self._settings.shown}: there is no decoder for its video")
+        context = stream.codec_context
+        context.thread_count = 1  # frame threads cost 10 to 20 % more CPU and add delay
+        if self._settings.live:
+            context.flags |= Flags.low_delay
+        if self._settings.keyframes_only:
+            context.skip_frame = "NONKEY"
+        self.codec: str = context.name
+        self.width: int = context.width
+        self.height: int = context.height
+        self.fps: float = float(stream.average_rate or 0.0)
+        self.declared_s: float = self._declared_s(stream)
+        self._packets = self._container.demux(stream)
+        self._decoded: deque[Grab] = deque()
+        self._first_s: float | None = None
+        self._last_s = 0.0
+        self._seen = 0
+        self._count = 0
+        self._bytes = 0
+
+    def _declared_s(self, stream: av.VideoStream) -> float:
+        if stream.duration is not None and stream.time_base is not None:
+            return float(stream.duration * stream.time_base)
+        return float((self._container.duration or 0) / av.time_base)
+
+    @property
+    def next_s(self) -> float:
+        """Media time at which a frame after the last one would stand."""
+        return self._last_s + (1.0 / self.fps if self.fps > 0.0 else 0.04) if self._seen else 0.0
+
+    @property
+    def frames(self) -> int:
+        """Frames handed out so far."""
+        return self._seen
+
+    def read(self) -> Grab:
+        """As `Source.read`; SourceEndedError where the container ends, live or not."""
+        began_s = time.monotonic()
+        while not self._decoded:
+            self._decode_one()
+            if not self._decoded and time.monotonic() - began_s > self._settings.read_timeout_s:
+                raise SourceIdleError(f"{self._settings.shown} sends data, but no picture yet")
+        return self._decoded.popleft()
+
+    def _decode_one(self) -> None:
+        try:
+            packet = next(self._packets)
+        except StopIteration:
+            raise SourceEndedError(f"{self._settings.shown} has ended") from None
+        except av.error.FFmpegError as error:
+            raise read_error(error, self._settings.shown, self._settings.read_timeout_s) from None
+        if packet.size == 0 and self._settings.live:
+            raise SourceEndedError(f"{self._settings.shown} has ended")
+        self._count += 1 if packet.size else 0
+        self._bytes += packet.size
+        began_s = time.perf_counter()
+        try:
+            frames = packet.decode()
+        except av.error.FFmpegError:
+            self._append(_Undecodable(self._settings.shown), None, packet.is_keyframe, True, began_s)
+            return
+        for frame in frames:
+            self._append(
+                _Converter(frame), frame.time, bool(frame.key_frame), bool(frame.is_corrupt), began_s
+            )
+            began_s = time.perf_counter()
+
+    def _append(
+        self, picture: Callable[[], U8], pts_s: float | None, keyframe: bool, corrupt: bool, began_s: float
+    ) -> None:
+        media_s = self._media_s(pts_s)
+        decode_s = time.perf_counter() - began_s
+        self._decoded.append(
+            Grab(media_s, keyframe, corrupt, self._bytes, picture, packets=self._count, decode_s=decode_s)
+        )
+        self._count = self._bytes = 0
+
+    def _media_s(self, pts_s: float | None) -> float:
+        if pts_s is None:  # the first picture of an RTSP stream often carries no time
+            media_s = self.next_s
+        else:
+            if self._first_s is None:
+                self._first_s = pts_s - self.next_s
+            media_s = pts_s - self._first_s
+        self._last_s = media_s
+        self._seen += 1
+        return media_s
+
+    def close(self) -> None:
+        self._decoded.clear()
+        self._packets.close()
+        self._container.close()
+
+
+class _Converter:
+    """Turns one decoded frame into RGB when asked."""
+
+    __slots__ = ("_frame",)
+
+    def __init__(self, frame: av.VideoFrame) -> None:
+        self._frame = frame
+
+    def __call__(self) -> U8:
+        return frame_rgb(self._frame)
+
+
+class _Undecodable:
+    """Stands for a picture that the decoder refused altogether."""
+
+    __slots__ = ("_shown",)
+
+    def __init__(self, shown: str) -> None:
+        self._shown = shown
+
+    def __call__(self) -> U8:
+        raise PictureError(f"{self._shown}: this frame cannot be decoded")
+
+
+def frame_rgb(frame: av.VideoFrame) -> U8:
+    """A decoded frame as uint8 [H, W, 3] RGB, upright.
+
+    Colour follows the stream's own matrix and range. Where it names no matrix, pictures of 720 lines and more
+    are taken as BT.709 and smaller ones as BT.601, as players do; where it names no range, as limited.
+    """
+    if frame.width * frame.height > MAX_PIXELS:
+        raise PictureError(f"a frame of {frame.width}×{frame.height} is larger than {MAX_PIXELS} pixels")
+    matrix = None
+    if frame.colorspace == _UNSPECIFIED:
+        matrix = Colorspace.ITU709 if frame.height >= _HD_LINES else Colorspace.ITU601
+    picture = frame.reformat(
+        format="rgb24", src_colorspace=matrix, dst_color_range=ColorRange.JPEG, threads=1
+    ).to_ndarray()
+    turns = round(frame.rotation / 90.0) % 4
+    return np.ascontiguousarray(np.rot90(picture, turns)) if turns else picture

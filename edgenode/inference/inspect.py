@@ -1,0 +1,190 @@
+"""What a model file says of itself, for people and for programs: `edgenode model inspect`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgenode.inference.card import Evaluation, Interval, ModelCard
+from edgenode.inference.onnx_file import OnnxFile, Port, card_of, parse_onnx, read_model_bytes
+from edgenode.records import JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """A model file's identity, outline and card. Nothing was run: `Classifier.load` proves a model."""
+
+    path: Path
+    sha256: str
+    outline: OnnxFile
+    card: ModelCard
+
+
+def inspect_model(path: Path) -> Inspection:
+    """Read the file at `path`. Raises ModelError; a file without a card is refused like everywhere."""
+    data = read_model_bytes(path)
+    outline = parse_onnx(data, str(path))
+    return Inspection(path, hashlib.sha256(data).hexdigest(), outline, card_of(outline, str(path)))
+
+
+def as_json(inspection: Inspection) -> JsonObject:
+    """The inspection as a JSON object: `file`, `graph`, `card`."""
+    outline = inspection.outline
+    return {
+        "file": {
+            "path": str(inspection.path),
+            "sha256": inspection.sha256,
+            "size_bytes": outline.size_bytes,
+            "external_data": list(outline.external_data),
+        },
+        "graph": {
+            "ir_version": outline.ir_version,
+            "producer": outline.producer,
+            "opsets": {domain or "ai.onnx": version for domain, version in outline.opsets.items()},
+            "inputs": [_port_json(port) for port in outline.inputs],
+            "outputs": [_port_json(port) for port in outline.outputs],
+            "operators": dict(outline.operators),
+            "parameter_bytes": outline.parameter_bytes,
+        },
+        "card": inspection.card.model_dump(mode="json", exclude_none=True),
+    }
+
+
+def as_text(inspection: Inspection) -> str:
+    """The inspection as lines of at most about 100 characters, without colour."""
+    card, outline = inspection.card, inspection.outline
+    spec, training = card.input, card.training
+    opsets = ", ".join(f"{domain or 'ai.onnx'} {version}" for domain, version in outline.opsets.items())
+    operators = ", ".join(f"{count} {name}" for name, count in list(outline.operators.items())[:8])
+    lines = [
+        f"{card.name} {card.version}  ({card.task})" + (f": {card.description}" if card.description else ""),
+        "",
+        *_table(
+            [
+                ("file", str(inspection.path)),
+                ("sha256", inspection.sha256),
+                ("size", f"{_size(outline.size_bytes)}, of it {_size(outline.parameter_bytes)} parameters"),
+                ("created", card.created_at),
+                ("labels", ", ".join(card.labels)),
+                (
+                    "takes",
+                    f"{spec.height}×{spec.width} {spec.color}, {spec.resize}, {spec.interpolation}",
+                ),
+                ("abstains", f"under {card.abstain_below:.2f}" if card.abstain_below else "never"),
+                ("inputs", "; ".join(map(str, outline.inputs))),
+                ("outputs", "; ".join(map(str, outline.outputs))),
+                ("opset", f"{opsets} (IR {outline.ir_version})"),
+                ("made by", outline.producer),
+                ("operators", operators + (", …" if len(outline.operators) > 8 else "")),
+                ("network", f"{training.architecture}, {training.parameters:,} parameters"),
+                ("trained", _training(card)),
+                ("golden", f"{card.golden.count} pictures, within {card.golden.tolerance:g}"),
+                ("external", f"REFUSED: data in other files: {', '.join(outline.external_data)}")
+                if outline.external_data
+                else ("", ""),
+            ]
+        ),
+    ]
+    if card.thresholds:
+        lines += ["", "thresholds (from the validation part)", *_thresholds(card)]
+    if card.quantisation is not None:
+        quantisation = card.quantisation
+        lines += [
+            "",
+            f"quantised ({quantisation.scheme}): "
+            f"accuracy {_interval(quantisation.accuracy_change, signed=True)}, "
+            f"{quantisation.speedup:.2f} times as fast, {_size(quantisation.float_bytes)} before",
+        ]
+    lines += ["", *(_evaluation(card.evaluation, card.labels) if card.evaluation else ["not evaluated"])]
+    return "\n".join(lines) + "\n"
+
+
+def _port_json(port: Port) -> JsonObject:
+    return {
+        "name": port.name,
+        "type": port.element_type,
+        "shape": None if port.dims is None else list(port.dims),
+    }
+
+
+def _training(card: ModelCard) -> str:
+    training = card.training
+    parts = [
+        training.origin,
+        training.data_summary,
+        f"{training.epochs:g} epochs" if training.epochs is not None else "",
+        f"seed {training.seed}" if training.seed is not None else "",
+        f"{training.duration_s:.0f} s" if training.duration_s is not None else "",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def _thresholds(card: ModelCard) -> list[str]:
+    rows = [("label", "enter", "leave", "precision", "recall")]
+    rows += [
+        (t.label, f"{t.enter:.3f}", f"{t.leave:.3f}", _figure(t.precision), _figure(t.recall))
+        for t in card.thresholds
+    ]
+    return _columns(rows)
+
+
+def _evaluation(evaluation: Evaluation, labels: list[str]) -> list[str]:
+    lines = [f"evaluated on {evaluation.samples} pictures (test set {evaluation.test_set_sha256[:12]})"]
+    summary = [
+        ("accuracy", _interval(evaluation.accuracy)),
+        (
+            "balanced accuracy",
+            _interval(evaluation.balanced_accuracy) if evaluation.balanced_accuracy else "",
+        ),
+        ("macro precision", f"{evaluation.macro_precision:.3f}"),
+        ("macro recall", f"{evaluation.macro_recall:.3f}"),
+        ("macro F1", f"{evaluation.macro_f1:.3f}"),
+        ("macro AUC", _figure(evaluation.macro_auc, missing="")),
+        ("calibration error", _figure(evaluation.ece, missing="")),
+    ]
+    lines += _table(summary)
+    if evaluation.per_class:
+        rows = [("label", "precision", "recall", "F1", "AUC", "pictures")]
+        rows += [
+            (s.label, f"{s.precision:.3f}", f"{s.recall:.3f}", f"{s.f1:.3f}", _figure(s.auc), str(s.support))
+            for s in evaluation.per_class
+        ]
+        lines += ["", *_columns(rows)]
+    if evaluation.confusion and len(labels) <= 12:
+        matrix = [("truth \\ answer", *labels)]
+        matrix += [(labels[i], *map(str, row)) for i, row in enumerate(evaluation.confusion)]
+        lines += ["", *_columns(matrix)]
+    return lines
+
+
+def _table(rows: list[tuple[str, str]]) -> list[str]:
+    """`name  value` lines; rows without a value are left out."""
+    width = max(len(name) for name, _ in rows)
+    return [f"  {name:<{width}}  {value}" for name, value in rows if value]
+
+
+def _columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Aligned columns: the first to the left, numbers to the right."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = []
+    for first, *others in rows:
+        cells = [f"{cell:>{width}}" for cell, width in zip(others, widths[1:], strict=True)]
+        lines.append("  " + "  ".join([f"{first:<{widths[0]}}", *cells]))
+    return lines
+
+
+def _interval(interval: Interval, signed: bool = False) -> str:
+    sign = "+" if signed else ""
+    return f"{interval.value:{sign}.3f} (95 %: {interval.low:{sign}.3f} to {interval.high:{sign}.3f})"
+
+
+def _figure(value: float | None, missing: str = "-") -> str:
+    return missing if value is None else f"{value:.3f}"
+
+
+def _size(size_bytes: int) -> str:
+    if size_bytes < 1024:
+        return f"{size_bytes} B"
+    return f"{size_bytes / 1024:.1f} KiB" if size_bytes < 2**20 else f"{size_bytes / 2**20:.1f} MiB"
