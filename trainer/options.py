@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -116,6 +116,8 @@ class Hooks:
     """Told after every batch (and, with its record, every epoch): steps done, steps planned."""
     checkpoint: Path | None = None
     checkpoint_every_s: float = 30.0
+    note: Mapping[str, str] = field(default_factory=dict)
+    """What a checkpoint should say of itself, for whoever exports it."""
     start: dict[str, Tensor] | None = None
     """Weights to start from instead of random ones (fine-tuning after pruning)."""
     teacher: Teacher | None = None

@@ -121,8 +121,8 @@ def side_by_side(
     float_model = Classifier.load(float_path, ClassifierOptions())
     int8_model = Classifier.load(int8_path, ClassifierOptions())
     try:
-        float_right = _correct(_answers(float_model, images), labels)
-        int8_right = _correct(_answers(int8_model, images), labels)
+        float_right = correct(_answers(float_model, images), labels)
+        int8_right = correct(_answers(int8_model, images), labels)
         one = images[:1]
         float_times, int8_times = [], []
         for _ in range(rounds):
@@ -173,14 +173,11 @@ def _answers(model: Classifier, images: U8, batch: int = 32) -> F32:
     return np.concatenate(parts)
 
 
-def _correct(probabilities: F32, labels: NDArray[Any]) -> NDArray[np.float64]:
+def correct(probabilities: F32, labels: NDArray[Any]) -> NDArray[np.float64]:
     """1 where right; of several labels, the part of them that is right."""
     if labels.ndim == 2:
-        right: NDArray[np.float64] = (
-            ((probabilities >= 0.5) == (labels >= 0.5)).mean(axis=1).astype(np.float64)
-        )
-        return right
-    return (probabilities.argmax(axis=1) == labels).astype(np.float64)
+        return np.asarray(((probabilities >= 0.5) == (labels >= 0.5)).mean(axis=1), dtype=np.float64)
+    return np.asarray(probabilities.argmax(axis=1) == labels, dtype=np.float64)
 
 
 def _timed(model: Classifier, one: U8, repeats: int = 8) -> tuple[float, float]:

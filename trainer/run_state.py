@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from edgenode.errors import DataError
 from trainer import checkpoint
+from trainer.architectures import build
 from trainer.networks import Network, NetworkSpec
 from trainer.optimisation import MovingAverage
 from trainer.options import EpochRecord, TrainOptions
@@ -37,6 +38,35 @@ class Run:
             self.best_epoch, self.best_loss = record.epoch, record.val_loss
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What a checkpoint gives to an export: the best weights so far."""
+
+    network: Network
+    history: tuple[EpochRecord, ...]
+    best_epoch: int
+    elapsed_s: float
+    options: dict[str, Any]
+    note: dict[str, str]
+
+
+def best_of(path: Path) -> Stored:
+    """The best network in the checkpoint at `path`, in evaluation mode. Raises DataError."""
+    content = checkpoint.load(path)
+    run = content["run"]
+    if not run["best"]:
+        raise DataError(
+            f"{path}: the training had not finished its first epoch; go on with it before exporting"
+        )
+    network = build(NetworkSpec.from_dict(content["built"]))
+    network.load_state_dict(run["best"])
+    network.eval()
+    history = tuple(EpochRecord(**record) for record in run["history"])
+    return Stored(
+        network, history, run["best_epoch"], run["elapsed_s"], content["identity"]["options"], content["note"]
+    )
+
+
 def _identity(spec: NetworkSpec, options: TrainOptions) -> dict[str, Any]:
     """What must be alike for a checkpoint to be continued."""
     return {"network": spec.to_dict(), "options": asdict(options)}
@@ -50,8 +80,11 @@ def save(
     optimiser: torch.optim.Optimizer,
     average: MovingAverage,
     run: Run,
+    note: Mapping[str, str],
 ) -> None:
+    """Writes all of it atomically. Raises OSError; what was at `path` is then still there."""
     content = {
+        "note": dict(note),
         "identity": _identity(spec, options),
         "built": network.spec.to_dict(),
         "weights": network.state_dict(),

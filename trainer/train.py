@@ -63,7 +63,7 @@ def train(
     steps = epochs * steps_an_epoch
 
     torch.manual_seed(options.seed)
-    network = build(spec if options.dropout is not None else replace(spec, dropout=advice.dropout))
+    network = build(replace(spec, dropout=advice.dropout if options.dropout is None else options.dropout))
     if advice.own_normalisation:
         network.normalise_by(*pixel_statistics(train_part.images))
     if hooks.start is not None:
@@ -133,7 +133,7 @@ def train(
             due = record is not None and hooks.now() - saved >= hooks.checkpoint_every_s
             if due or stop or finished:
                 run.elapsed_s = hooks.now() - started
-                save(hooks.checkpoint, spec, options, network, optimiser, average, run)
+                save(hooks.checkpoint, spec, options, network, optimiser, average, run, hooks.note)
                 saved = hooks.now()
         if stop and not finished:
             raise TrainingInterrupted(hooks.checkpoint)
@@ -213,7 +213,9 @@ def _order(options: TrainOptions, targets: Tensor, multi_label: bool, length: in
     """Which pictures an epoch shows, int64 [length]: all once and some again to fill its last batch."""
     generator = torch.Generator().manual_seed(_mix(options.seed, -1 - epoch))
     counts = targets.sum(0)
-    even = bool(counts.max() <= 1.5 * counts.min())  # drawing with replacement leaves pictures out: not for nothing
+    even = bool(
+        counts.max() <= 1.5 * counts.min()
+    )  # drawing with replacement leaves pictures out: not for nothing
     if options.balance == "sampling" and not multi_label and not even and options.balance_strength > 0:
         chance = targets @ class_weights(counts, options.balance_strength)
         return torch.multinomial(chance, length, replacement=True, generator=generator)
