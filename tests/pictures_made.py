@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from edgenode.records import U8
 
@@ -18,7 +20,7 @@ def noise(seed: int, height: int = 32, width: int = 40, channels: int = 3) -> U8
     return np.asarray(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
 
 
-def encoded(picture: U8, suffix: str = ".png", quality: int = 95) -> bytes:
+def encoded(picture: NDArray[Any], suffix: str = ".png", quality: int = 95) -> bytes:
     """The bytes of `picture` (RGB, grey or RGBA, uint8 or uint16)."""
     if picture.ndim == 3 and picture.shape[2] == 3:
         picture = np.ascontiguousarray(picture[..., ::-1])
@@ -28,7 +30,7 @@ def encoded(picture: U8, suffix: str = ".png", quality: int = 95) -> bytes:
     return bytes(data.tobytes())
 
 
-def save(path: Path, picture: U8, quality: int = 95) -> Path:
+def save(path: Path, picture: NDArray[Any], quality: int = 95) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(encoded(picture, path.suffix, quality))
     return path
