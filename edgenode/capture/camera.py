@@ -286,6 +286,7 @@ class Camera:
             transport=settings.transport,
             loop=settings.loop,
             keyframes_only=settings.decode == "keyframes",
+            enough_fps=settings.fps if settings.decode == "auto" else 0.0,
             follow=self._spec.follow,
             poll_s=1.0 / settings.fps if settings.fps > 0.0 else SourceOptions().poll_s,
             base_dir=self._spec.base_dir,
