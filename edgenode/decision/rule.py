@@ -129,7 +129,7 @@ class Rule:
             return RuleStatus.ACTIVE
         if machine.since_s is None:
             return RuleStatus.IDLE
-        if self.now_s - machine.since_s >= self.spec.for_s:
+        if machine.cooldown_left_s(self.now_s) > 0.0:
             return RuleStatus.COOLING_DOWN
         return RuleStatus.DWELLING
 

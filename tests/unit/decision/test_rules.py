@@ -67,7 +67,13 @@ def test_cooldown_keeps_the_next_event_back(scene: Any) -> None:
 
 def test_update_tells_another_label_and_peaks_only_on_demand(scene: Any) -> None:
     when = 'belt in ["ok", "defect"]'
-    samples = [(0.0, "ok", 0.7), (1.0, "ok", 0.85), (2.0, "defect", 0.9), (3.0, "defect", 0.9), (4.0, "empty", 0.9)]
+    samples = [
+        (0.0, "ok", 0.7),
+        (1.0, "ok", 0.85),
+        (2.0, "defect", 0.9),
+        (3.0, "defect", 0.9),
+        (4.0, "empty", 0.9),
+    ]
     expected = {
         "off": ["0 start r 0", "4 end r 1"],
         "change": ["0 start r 0", "2 update r 1", "4 end r 2"],
@@ -237,7 +243,10 @@ def test_clock_set_back_during_a_restart_does_no_harm(scene: Any) -> None:
     before, after = scene.rules(spec), scene.rules(spec)
     scene.play(before, [(100.0, "defect"), (100.5, "defect")])
     restarted(scene, before, after, 3.0, 3.0)
-    assert scene.lines(scene.play(after, [(4.0, "defect"), (6.0, "ok")])) == ["3.5 start bad 0", "6 end bad 1"]
+    assert scene.lines(scene.play(after, [(4.0, "defect"), (6.0, "ok")])) == [
+        "3.5 start bad 0",
+        "6 end bad 1",
+    ]
 
 
 def test_unknown_regions_state_is_neither_equal_nor_seen(scene: Any) -> None:
@@ -278,7 +287,9 @@ def test_every_mistake_of_every_rule_is_told_at_once(scene: Any) -> None:
 
 def test_circle_of_rules_is_refused(scene: Any) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        scene.rules(RuleSpec("a", "rule.b"), RuleSpec("b", "not rule.c"), RuleSpec("c", f"rule.a or {DEFECT}"))
+        scene.rules(
+            RuleSpec("a", "rule.b"), RuleSpec("b", "not rule.c"), RuleSpec("c", f"rule.a or {DEFECT}")
+        )
     assert caught.value.problems == ["rules.a.when: rules name each other in a circle: a → b → c → a"]
 
 
