@@ -48,13 +48,13 @@ class RuleSet:
         self._positions = {rule.name: position for position, rule in enumerate(self._rules)}
         self._watching: dict[Fact, list[int]] = {fact: [] for fact in self._world.facts.values()}
         for position, rule in enumerate(self._rules):
-            for fact in rule.used.facts:
-                self._watching[fact].append(position)
             for name in rule.used.rules:
-                self._rules[self._positions[name]].followers.append(position)
                 named = self._rules[self._positions[name]]
+                named.followers.append(position)
                 rule.facts.extend(fact for fact in named.facts if fact not in rule.facts)
                 rule.atoms.extend(named.atoms)
+            for fact in rule.facts:
+                self._watching[fact].append(position)
         self._timed = [position for position, rule in enumerate(self._rules) if rule.timed]
         self._waiting: list[int] = []
         """A heap of the positions of the rules to look at when this instant closes."""
@@ -257,6 +257,7 @@ class RuleSet:
             rule.restore(entry, offset_s)
             if paused:
                 rule.machine.resume(now_s)
+            self._world.active[rule.name] = rule.machine.open is not None
             self._after(position)
         if not paused:
             for name in state["waiting"]:
