@@ -6,8 +6,6 @@ with `file:line: key.path:`. `edgenode check`, start and reload use the same tex
 
 from __future__ import annotations
 
-import ipaddress
-import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,19 +13,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgenode.config_file import LoadedSettings
-from edgenode.errors import EdgeNodeError
+from edgenode.decision_setup import build_rules, model_of, region_labels, regions_of
+from edgenode.errors import ConfigurationError, EdgeNodeError
+from edgenode.host import is_loopback, readable_by_all, unreadable, unwritable, usb_device
 from edgenode.nearest import suggestion
-from edgenode.settings import CameraSettings, ModelSettings, RegionSettings, Settings
+from edgenode.settings import ModelSettings, RegionSettings, Settings
 from edgenode.toml_places import KeyPath
 
 if TYPE_CHECKING:
     from edgenode.inference.card import ModelCard
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
-EMBEDDED = "embedded"
-"""The broker host that stands for the built-in development broker."""
-LabelsByRegion = Mapping[tuple[str, str], tuple[str, ...]]
-"""(camera, region) to the labels of its model."""
+_NAMED = re.compile(r"^(?P<path>[a-z_]+(?:\.\w+)+)(?P<place>[^:]*): (?P<reason>.*)$", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +36,8 @@ class Probes:
     file_sha256: Callable[[Path], str]
     source_problem: Callable[[str, Path], str | None]
     """What is wrong with a source, without opening it."""
-    rule_problems: Callable[[Settings, LabelsByRegion], list[str]]
+    rule_problems: Callable[[Settings, Mapping[str, ModelCard]], list[str]]
+    """Mistakes of the rules, each `rules.name.key: reason`; the cards are those that could be read."""
     installed_model: Callable[[Path, str], Path | None]
     """(state folder, model name) to the store's active file of that name."""
 
@@ -47,7 +45,6 @@ class Probes:
 def real_probes() -> Probes:
     """The stages' own functions."""
     from edgenode.capture.opening import source_problem
-    from edgenode.decision_setup import rule_problems
     from edgenode.inference.onnx_file import file_sha256, read_card
     from edgenode.inference.store import ModelStore
 
@@ -58,6 +55,15 @@ def real_probes() -> Probes:
     return Probes(read_card, file_sha256, source_problem, rule_problems, installed_model)
 
 
+def rule_problems(settings: Settings, cards: Mapping[str, ModelCard]) -> list[str]:
+    """Every mistake of every rule, by building them and throwing them away."""
+    try:
+        build_rules(settings, region_labels(settings, cards))
+    except ConfigurationError as error:
+        return error.problems
+    return []
+
+
 def problems(loaded: LoadedSettings, probes: Probes | None = None) -> list[str]:
     """Every reason why this configuration cannot work; empty when it can. Touches nothing but files."""
     check = _Check(loaded, probes if probes is not None else real_probes())
@@ -66,7 +72,7 @@ def problems(loaded: LoadedSettings, probes: Probes | None = None) -> list[str]:
     check.mqtt()
     check.state_dir()
     check.rules()
-    return check.found
+    return [text for _, text in sorted(check.found, key=lambda found: found[0])]
 
 
 def warnings(loaded: LoadedSettings) -> list[str]:
@@ -84,7 +90,7 @@ def warnings(loaded: LoadedSettings) -> list[str]:
     if (
         settings.mqtt.password is not None
         and ("mqtt", "password") in loaded.lines
-        and _readable_by_all(loaded.path)
+        and readable_by_all(loaded.path)
     ):
         found.append(
             loaded.problem(
@@ -103,26 +109,16 @@ def warnings(loaded: LoadedSettings) -> list[str]:
     return found
 
 
-def is_loopback(host: str) -> bool:
-    """Whether `host` never leaves this machine. Names other than `localhost` are not looked up."""
-    if host in ("localhost", EMBEDDED) or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
 class _Check:
     def __init__(self, loaded: LoadedSettings, probes: Probes) -> None:
         self._loaded = loaded
         self._settings = loaded.settings
         self._probes = probes
         self._cards: dict[str, ModelCard] = {}
-        self.found: list[str] = []
+        self.found: list[tuple[int, str]] = []
 
     def _add(self, key: KeyPath, reason: str) -> None:
-        self.found.append(self._loaded.problem(key, reason))
+        self.found.append((self._loaded.rank(key), self._loaded.problem(key, reason)))
 
     def models(self) -> None:
         for name, model in self._settings.models.items():
@@ -136,6 +132,9 @@ class _Check:
             path = model_file(self._loaded, model, self._probes.installed_model)
         except EdgeNodeError as error:
             self._add(key, str(error))
+            return None
+        except OSError as error:
+            self._add(key, f"{error.filename or model.file} cannot be looked at: {error.strerror or error}")
             return None
         if path is None:
             self._add(
@@ -163,7 +162,10 @@ class _Check:
         devices: dict[str, str] = {}
         for index, camera in enumerate(self._settings.cameras):
             key: KeyPath = ("cameras", index)
-            problem = self._probes.source_problem(camera.source, self._loaded.base_dir)
+            try:
+                problem = self._probes.source_problem(camera.source, self._loaded.base_dir)
+            except OSError as error:
+                problem = f"{error.filename or 'it'} cannot be looked at: {error.strerror or error}"
             if problem is not None:
                 self._add((*key, "source"), problem)
             device = usb_device(camera.source) if camera.enabled else None
@@ -187,14 +189,15 @@ class _Check:
             self._add(
                 key if key[-1] != "frame" else key[:-1], f"region {region.name!r} names no model; {reason}"
             )
-        card = self._cards.get(model_of(self._settings, region) or "")
+        name = model_of(region, self._settings) or ""
+        card = self._cards.get(name)
         if card is None:
             return
         for label in region.smoothing.labels:
             if label not in card.labels:
                 self._add(
                     (*key, "smoothing", "labels", label),
-                    f'"{label}" is no label of model "{card.name}"{suggestion(label, card.labels)}',
+                    f'"{label}" is no label of model "{name}"{suggestion(label, card.labels)}',
                 )
 
     def mqtt(self) -> None:
@@ -221,26 +224,32 @@ class _Check:
             self._add(("node", "state_dir"), reason)
 
     def rules(self) -> None:
-        labels = {
-            (camera.name, region.name): tuple(card.labels)
-            for camera in self._settings.cameras
-            for region in regions_of(camera)
-            if (card := self._cards.get(model_of(self._settings, region) or "")) is not None
-        }
-        for text in self._probes.rule_problems(self._settings, labels):
-            self.found.append(f"{self._loaded.path}: {text}")
+        for text in self._probes.rule_problems(self._settings, self._cards):
+            match = _NAMED.match(text)
+            if match is None:
+                self._add((), text)
+                continue
+            place = match["place"].strip(" ,")
+            self._add(
+                self._key_of(match["path"].split(".")),
+                f"{place}: {match['reason']}" if place else match["reason"],
+            )
 
-
-def regions_of(camera: CameraSettings) -> list[RegionSettings]:
-    """The camera's regions; none given means one, `frame`, the whole picture."""
-    return camera.regions or [RegionSettings()]
-
-
-def model_of(settings: Settings, region: RegionSettings) -> str | None:
-    """The name of the region's model; None where it cannot be told."""
-    if region.model is not None:
-        return region.model
-    return next(iter(settings.models)) if len(settings.models) == 1 else None
+    def _key_of(self, names: list[str]) -> KeyPath:
+        """The key path of names such as `rules.defective_part.when`, in which elements go by their names."""
+        node: object = self._settings
+        key: list[str | int] = []
+        for name in names:
+            if isinstance(node, list):
+                index = next((i for i, each in enumerate(node) if each.name == name), None)
+                if index is None:
+                    break
+                key.append(index)
+                node = node[index]
+            else:
+                key.append(name)
+                node = getattr(node, name, None)
+        return tuple(key)
 
 
 def model_file(
@@ -250,7 +259,7 @@ def model_file(
 
     `installed` takes the state folder and a model's name. None: neither.
     """
-    beside = loaded.base_dir / model.file
+    beside = loaded.base_dir / model.file.expanduser()
     if beside.exists():
         return beside
     name = str(model.file)
@@ -259,52 +268,6 @@ def model_file(
     return installed(loaded.base_dir / loaded.settings.node.state_dir, name)
 
 
-def usb_device(source: str) -> str | None:
-    """The device file of a `usb:` source, links followed; None for other sources."""
-    scheme, _, rest = source.partition(":")
-    if scheme != "usb":
-        return None
-    device = rest.partition("?")[0]
-    return os.path.realpath(f"/dev/video{int(device)}" if device.isdecimal() else device)
-
-
-def unreadable(path: Path) -> str | None:
-    """Why a file cannot be read by this process, or None."""
-    try:
-        with path.open("rb") as file:
-            file.read(1)
-    except OSError as error:
-        return f"{path} cannot be read: {error.strerror or error}"
-    return None
-
-
-def unwritable(folder: Path) -> str | None:
-    """Why nothing can be kept in `folder`, and what to do; None when it can. Creates nothing."""
-    existing = folder
-    while not existing.exists() and existing != existing.parent:
-        existing = existing.parent
-    advice = (
-        f"make it (sudo install -d -m 700 -o $USER {folder}), choose another, or run the node as its service"
-    )
-    if not existing.is_dir():
-        return f"{existing} is not a folder"
-    if not os.access(existing, os.W_OK | os.X_OK):
-        place = (
-            "cannot be written to"
-            if existing == folder
-            else f"does not exist and {existing} cannot be written to"
-        )
-        return f"{folder} {place}; {advice}"
-    return None
-
-
 def _among(name: str, known: Mapping[str, object], where: str) -> str:
     hint = suggestion(name, known)
     return f" under {where}{hint}" if known else f": {where} is empty"
-
-
-def _readable_by_all(path: Path) -> bool:
-    try:
-        return bool(path.stat().st_mode & 0o004)
-    except OSError:
-        return False

@@ -31,6 +31,7 @@ _SYNTAX = re.compile(
     r"^(?P<what>.*) \((?:at line (?P<line>\d+), column (?P<column>\d+)|at end of document)\)$"
 )
 _NEARLY_PREFIX = re.compile(r"^EDGENODE_+(?=[A-Z0-9]+__)", re.IGNORECASE)
+_NOT_A_KEY = re.compile(r"\[key\]|str|int|float|bool|(?:list|dict|tuple)\[.*\]")
 _PATTERNS = {
     r"^[a-z][a-z0-9_]{0,31}$": 'a name has lower-case letters, digits and "_", a letter first (at most 32)',
     r"^[a-z0-9][a-z0-9_-]{0,62}$": 'a node\'s name has lower-case letters, digits, "-" and "_" (at most 63)',
@@ -55,6 +56,10 @@ class LoadedSettings:
     def problem(self, key: KeyPath, reason: str) -> str:
         """One line for a mistake at `key`: `file:line: key.path: reason`."""
         return f"{self._where(key)}: {dotted(key)}: {reason}"
+
+    def rank(self, key: KeyPath) -> int:
+        """Sorts mistakes as they stand in the file, those of the environment last."""
+        return _rank(key, self.lines, self.from_environment)
 
     def _where(self, key: KeyPath) -> str:
         return _where(self.path, key, self.lines, self.from_environment)
@@ -247,7 +252,8 @@ def _explain(item: Any) -> tuple[KeyPath, str]:
     """(key path, `key.path: reason`) of one of pydantic's errors, without the value that was given."""
     key: KeyPath = tuple(item["loc"])
     kind, context = item["type"], item.get("ctx", {})
-    if key and key[-1] == "[key]":
+    # Pydantic's own additions: the key of a table rather than its value, and which of several types it tried.
+    while key and isinstance(key[-1], str) and _NOT_A_KEY.fullmatch(key[-1]):
         key = key[:-1]
     parent: Place = place_at(key[:-1])
     if kind == "extra_forbidden":

@@ -26,7 +26,8 @@ def regions_of(camera: CameraSettings) -> list[RegionSettings]:
 
 
 def model_of(region: RegionSettings, settings: Settings) -> str | None:
-    """The name under `[models]` that classifies a region; None when it is left out and there isn't exactly one."""
+    """The name under `[models]` that classifies a region; None when it is left out and there isn't exactly
+    one."""
     if region.model is not None:
         return region.model
     return next(iter(settings.models)) if len(settings.models) == 1 else None
@@ -48,8 +49,8 @@ def region_labels(settings: Settings, cards: Mapping[str, ModelCard]) -> dict[Re
 
 
 def build_decider(settings: Settings, cards: Mapping[str, ModelCard]) -> Decider:
-    """The states of all regions. Thresholds of a label, first that is given: `smoothing.labels`; `enter` or `leave`
-    of the region; the card's; the defaults. Raises ConfigurationError with all mistakes."""
+    """The states of all regions. Thresholds of a label, first that is given: `smoothing.labels`; `enter` or
+    `leave` of the region; the card's; the defaults. Raises ConfigurationError with all mistakes."""
     problems: list[str] = []
     specs: list[RegionSpec] = []
     for camera in settings.cameras:
@@ -72,8 +73,9 @@ def _region_spec(
     for label, pair in smoothing.labels.items():
         if card is not None and label not in card.labels:
             problems.append(
-                f'cameras.{camera}.regions.{region.name}.smoothing.labels: model {card.name} has no label "{label}"'
-                f"{nearest(label, card.labels)} (it has: {', '.join(card.labels[:12])})"
+                f"cameras.{camera}.regions.{region.name}.smoothing.labels: "
+                f'model {card.name} has no label "{label}"{nearest(label, card.labels)} '
+                f"(it has: {', '.join(card.labels[:12])})"
             )
         thresholds[label] = (pair.enter, pair.leave)
     return RegionSpec(
@@ -95,7 +97,8 @@ def build_rules(
     labels: Mapping[RegionKey, RegionLabels | None],
     new_id: Callable[[datetime], str] | None = None,
 ) -> RuleSet:
-    """All rules, over the regions of `region_labels`. `new_id`: `uuid7` unless given; replays give `replay_ids`.
+    """All rules, over the regions of `region_labels`. `new_id`: `uuid7` unless given; replays give
+    `replay_ids`.
 
     Raises ConfigurationError with every mistake of every rule.
     """

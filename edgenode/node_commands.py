@@ -1,4 +1,5 @@
-"""What the node does when it is told to over MQTT. Handlers run on the publisher's thread and must be quick.
+"""What the node does when it is told to over MQTT. Handlers run one at a time on the
+publisher's command thread.
 
 Each takes the command's arguments and returns the reply's data; EdgeNodeError becomes an error reply.
 """
@@ -10,7 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from edgenode.errors import EdgeNodeError
+from edgenode.delivery.commands import CommandError
 from edgenode.nearest import suggestion
 from edgenode.records import JsonObject
 
@@ -18,16 +19,8 @@ if TYPE_CHECKING:
     from edgenode.capture.camera import Camera
     from edgenode.node import Node
 
-FRAME_WAIT_S = 1.0
-"""How long a snapshot waits for the camera's next frame; the publisher does nothing else meanwhile."""
-
-
-class CommandError(EdgeNodeError):
-    """A command that was understood and cannot be done; `code` is for programs."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
+FRAME_WAIT_S = 2.0
+"""How long a snapshot waits for the camera's next frame; other commands wait meanwhile."""
 
 
 def command_table(node: Node) -> dict[str, Callable[[JsonObject], JsonObject]]:
@@ -98,8 +91,7 @@ def _replay_events(node: Node, arguments: JsonObject) -> JsonObject:
     if "since" not in arguments:
         raise CommandError("bad_arguments", 'say from when: {"since": "2026-01-31T12:00:00Z"}')
     since = _moment(arguments["since"], node.clock.now())
-    node.publisher.replay_since(since)
-    return {"since": since.isoformat(), "requested": True}
+    return {"since": since.isoformat(), "messages": node.publisher.replay(since)}
 
 
 def _camera(node: Node, arguments: JsonObject) -> tuple[str, Camera]:

@@ -166,8 +166,8 @@ class Decision:
     scores: Mapping[str, float] = field(default_factory=dict)
     """The smoothed score of each label."""
     present: tuple[str, ...] = ()
-    """The labels that hold now, most probable first: several (or none) for a multi-label model, `label` alone
-    for a single-label one, none while `label` is `unknown` or `invalid`."""
+    """The labels that hold now, strongest first: several or none for a multi-label model, `label` for a
+    single-label one, none while `label` is `unknown` or `invalid`."""
 
 
 @dataclass(frozen=True, slots=True)

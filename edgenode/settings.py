@@ -254,7 +254,8 @@ class ScheduleSettings(Section):
     """When a rule is in force; outside, its condition counts as not holding."""
 
     hours: str | list[str] = "00:00-24:00"
-    """Local times such as "06:00-22:00", or several; "22:00-06:00" crosses midnight and belongs to the day it begins."""
+    """Local times such as "06:00-22:00", or several; "22:00-06:00" crosses midnight and belongs to the day it
+    begins."""
     days: list[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]] = []
     """Days of the week; none given: all."""
     timezone: str = "UTC"
@@ -277,8 +278,8 @@ class RuleSettings(Section):
     """After an event has ended no other starts for this long; what still holds then starts one."""
     schedule: ScheduleSettings | None = None
     update: Literal["off", "change", "peak"] = "change"
-    """While an event lasts, report another label of its region (`change`), and each rise of the probability by 0.1
-    over what was reported (`peak`), or nothing (`off`)."""
+    """While an event lasts, report another label of its region (`change`), and each rise of the probability
+    by 0.1 over what was reported (`peak`), or nothing (`off`)."""
     update_every: Duration = 0.0
     """Report at least this often while an event lasts; 0 never."""
     severity: Severity = Severity.WARNING

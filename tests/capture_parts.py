@@ -12,12 +12,25 @@ from typing import Any
 
 from edgenode.capture.camera import Camera, CameraSpec
 from edgenode.capture.regions import RegionCutter
+from edgenode.capture.source import Grab, Source
 from edgenode.clock import SystemClock
+from edgenode.errors import SourceEndedError
 from edgenode.records import U8, CameraReport, CameraStatus, Sample
 from edgenode.settings import CameraSettings, RegionSettings
 from tests.clips import numbered
 
 DEADLINE_S = 30.0
+
+
+def read_on(source: Source, limit: int = 10_000) -> list[Grab]:
+    """Everything up to the end of a finite source, or the first `limit` grabs."""
+    grabs: list[Grab] = []
+    while len(grabs) < limit:
+        try:
+            grabs.append(source.read())
+        except SourceEndedError:
+            break
+    return grabs
 
 
 class Recorder:

@@ -39,7 +39,8 @@ def rtsp_camera() -> Iterator[StartRtsp]:
 
 @pytest.fixture
 def rtsp_server(rtsp_camera: StartRtsp) -> Callable[..., str]:
-    """`rtsp_server(clip, loop=True, shared=False) -> url`. Not shared, a client sees the clip from its start."""
+    """`rtsp_server(clip, loop=True, shared=False) -> url`. Not shared, a client sees the clip from its
+    start."""
 
     def start(clip: Path, *, loop: bool = True, shared: bool = False) -> str:
         options = [*(["--loop"] if loop else []), *(["--shared"] if shared else [])]

@@ -32,9 +32,9 @@ def load_dataset(path: Path, progress: Progress | None = None, group_pattern: st
     """The data set at `path`: class folders (also under train/ val/ test/) or a CSV manifest.
 
     Every picture is decoded once, so that what is in the result can be used; what cannot is listed in
-    `problems` and left out. `group_pattern`: a regular expression; pictures whose relative paths match with the
-    same captured text form a group (where the data names none). Raises DataError when there is nothing to
-    learn: a label without a picture, fewer than two labels, names that a model card refuses.
+    `problems` and left out. `group_pattern`: a regular expression; pictures whose relative paths match with
+    the same captured text form a group (where the data names none). Raises DataError when there is nothing
+    to learn: a label without a picture, fewer than two labels, names that a model card refuses.
     """
     listing = list_files(Path(path))
     _check_names(listing)
@@ -115,8 +115,8 @@ def _check_names(listing: Listing) -> None:
             raise DataError(f"{listing.root}: the label {label!r} must have 1 to 64 printable characters")
         if label in _RESERVED:
             raise DataError(
-                f"{listing.root}: a class cannot be called {label!r}: the node says that of regions of which nothing "
-                "can be said; rename it"
+                f"{listing.root}: a class cannot be called {label!r}: the node says that where nothing can "
+                "be said; rename it"
             )
 
 

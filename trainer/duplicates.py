@@ -1,10 +1,10 @@
 """Pictures that show the same thing: exact copies, and frames a moment apart.
 
-Two pictures are near duplicates when their 24×24 colour thumbnails correlate by at least `correlation` and differ
-by at most `distance` grey levels (root mean square). Both are needed: correlation alone glues textures with the
-same shading, distance alone glues everything that is flat. The defaults are chosen on four real sets: of 2,000 crops
-of a parking film they make 662 groups, the largest of 39; of 1,200 pictures of six steel textures they pair 8;
-at a correlation of 0.90 chains of similar pictures grow to hundreds.
+Two pictures are near duplicates when their 24×24 colour thumbnails correlate by at least `correlation` and
+differ by at most `distance` grey levels (root mean square). Both are needed: correlation alone glues
+textures with the same shading, distance alone glues everything that is flat. The defaults are chosen on
+four real sets: of 2,000 crops of a parking film they make 662 groups, the largest of 39; of 1,200 pictures
+of six steel textures they pair 8; at a correlation of 0.90 chains of similar pictures grow to hundreds.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from trainer.labelled import Picture
 
 _BLOCK = 1024
-_STRICTER = ((0.985, 6.0), (0.995, 4.0))
+_STRICTER = ((0.985, 6.0), (0.995, 4.0), (2.0, 0.0))
+"""Correlation and distance; the last is met by nothing."""
 LARGEST_SHARE = 0.1
 """A cluster of more than this share of all pictures is taken apart with stricter limits."""
 
@@ -96,36 +97,42 @@ def cluster(pictures: Sequence[Picture], pairs: Pairs | None = None) -> Clusters
     """Which pictures must stay together: near duplicates, and those that share a `group`, transitively.
 
     A chain of near duplicates that grows over a tenth of the pictures is taken apart with stricter limits,
-    and a note says so; a declared group is never taken apart.
+    in the end altogether (a fixed camera on a still scene), and notes say so; copies and declared groups
+    are never taken apart.
     """
     pairs = pairs if pairs is not None else near_duplicates(pictures)
-    first, second = pairs.first, pairs.second
-    notes: list[str] = []
-    limit = max(50, LARGEST_SHARE * len(pictures))
-    for correlation, distance in _STRICTER:
-        near = components(len(pictures), first, second)
-        sizes = np.bincount(near, minlength=1)
-        giant = np.nonzero(sizes > limit)[0]
-        if not len(giant):
-            break
-        inside = np.isin(near[first], giant)
-        chosen = np.nonzero(inside)[0]
-        strict = _meets(pictures, first[chosen], second[chosen], distance) & (
-            pairs.correlation[chosen] >= correlation
-        )
-        notes.append(
-            f"{int(sizes[giant].sum())} pictures form chains of look-alikes ({len(giant)} of up to "
-            f"{int(sizes[giant].max())}); those were taken apart at a correlation of {correlation}"
-        )
-        keep = ~inside
-        keep[chosen[strict]] = True
-        first, second = first[keep], second[keep]
-        pairs = Pairs(first, second, pairs.correlation[keep])
+    first, second, strength = pairs.first, pairs.second, pairs.correlation
     declared = _declared(pictures)
-    of = components(
-        len(pictures), np.concatenate([first, declared[:, 0]]), np.concatenate([second, declared[:, 1]])
-    )
-    return Clusters(of, tuple(notes))
+    limit = max(20, LARGEST_SHARE * len(pictures))
+    note = ""
+
+    def joined() -> NDArray[np.int64]:
+        return components(
+            len(pictures), np.concatenate([first, declared[:, 0]]), np.concatenate([second, declared[:, 1]])
+        )
+
+    of = joined()
+    for correlation, distance in _STRICTER:
+        sizes = np.bincount(of, minlength=1)
+        giant = np.nonzero(sizes > limit)[0]
+        chosen = np.nonzero(np.isin(of[first], giant))[0]
+        if not len(chosen):
+            break
+        strict = _meets(pictures, first[chosen], second[chosen], distance) & (strength[chosen] >= correlation)
+        if strict.all():
+            continue
+        what = f"{int(sizes[giant].sum())} pictures form chains of look-alikes of up to {int(sizes[giant].max())}"
+        note = (
+            f"{what}; among them only those with a correlation of {correlation} were kept together"
+            if correlation <= 1.0
+            else f"{what} and are all but identical; among them only copies and declared groups were kept "
+            "together, so the result says little about other scenes"
+        )
+        keep = np.ones(len(first), dtype=np.bool_)
+        keep[chosen[~strict]] = False
+        first, second, strength = first[keep], second[keep], strength[keep]
+        of = joined()
+    return Clusters(of, (note,) if note else ())
 
 
 def components(count: int, first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -122,8 +122,8 @@ def deployable(network: Network, temperature: float, multi_label: bool) -> Deplo
     elif not isinstance(folded, Classic):
         raise DataError(f"{type(network).__name__} cannot be exported: its batch norms are not known here")
     with torch.no_grad():
-        folded.head.weight /= temperature
-        folded.head.bias /= temperature
+        folded.head.weight.div_(temperature)
+        folded.head.bias.div_(temperature)
     return Deployed(folded, temperature, multi_label).eval()
 
 

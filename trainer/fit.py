@@ -1,83 +1,265 @@
-"""From pictures in memory to a model file: train, calibrate, export, prove."""
+"""The one command: from a folder of pictures to a proven, calibrated, quantised model file and its figures."""
 
 from __future__ import annotations
 
+import os
+import tempfile
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any, Literal
 
-from edgenode.inference.card import InputSpec, ModelCard, Training
-from trainer.calibrate import temperature
-from trainer.export import CardFacts, export, library_versions
-from trainer.networks import NetworkSpec
-from trainer.train import Examples, Hooks, Trained, TrainOptions, logits_of, train
+import numpy as np
+import onnx
+import torch
+from torch import Tensor
+
+from edgenode.errors import DataError
+from edgenode.inference.card import DriftReference, ModelCard, Quantisation, Training
+from edgenode.records import F32
+from trainer.calibrate import probabilities, temperature
+from trainer.diagnose import Finding, diagnose
+from trainer.distill import FileTeacher
+from trainer.export import CardFacts, classify_all, export, facts_of, library_versions, write_model
+from trainer.metrics import EvaluationResult, choose_abstain, choose_thresholds, evaluate_probabilities
+from trainer.networks import Network, NetworkSpec
+from trainer.onnx_graph import card_of, strip
+from trainer.options import Hooks, Trained, TrainOptions
+from trainer.preparation import InputOptions, Prepared, prepare_data
+from trainer.prune import prune
+from trainer.quantise import GOLDEN_TOLERANCE, SideBySide, correct, paired_change, quantise, side_by_side, wins
+from trainer.train import logits_of, train
+
+DRIFT_BINS = 20
+FINE_TUNE = 0.3
+"""Part of the epochs (and of the learning rate) that a pruned network is trained on for."""
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """The three parts of the data. Nothing is ever chosen by looking at `test`."""
+class FitOptions:
+    """What `fit` does beyond training."""
 
-    train: Examples
-    val: Examples
-    test: Examples
-
-
-@dataclass(frozen=True, slots=True)
-class Described:
-    """What the data is, for the card."""
-
-    name: str
-    labels: tuple[str, ...]
-    input: InputSpec
+    train: TrainOptions = field(default_factory=TrainOptions)
+    input: InputOptions = field(default_factory=InputOptions)
+    name: str = "model"
     version: str = "1"
     description: str = ""
-    manifest_sha256: str | None = None
-    summary: str = ""
-    facts: dict[str, str | int | float | bool | None] = field(default_factory=dict)
-    """Further entries of the card's `training.options`."""
+    quantise: Literal["auto", "never", "always"] = "auto"
+    tolerance: float = 0.003
+    """Accuracy that INT8 or pruning may cost on the validation part, as a fraction."""
+    precision: float = 0.95
+    """That each label's threshold is chosen for."""
+    prune: float = 0.0
+    """Fraction of inner channels to take out; kept only where accuracy keeps within the tolerance."""
+    teacher: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
+    """A written model file and everything measured on the way."""
+
     card: ModelCard
     trained: Trained
     temperature: float
+    findings: tuple[Finding, ...]
+    evaluation: EvaluationResult
+    uncalibrated: EvaluationResult
+    test_probabilities: F32
+    comparison: SideBySide | None
+    """FP32 beside INT8 on the validation part; None where INT8 was not asked for."""
+    quantised: bool
+    notes: tuple[str, ...]
 
 
-def fit_arrays(
-    parts: Parts, described: Described, out: Path, options: TrainOptions, hooks: Hooks | None = None
+def fit(
+    data: Path,
+    out: Path,
+    options: FitOptions,
+    hooks: Hooks | None = None,
+    progress: Callable[[str, int, int], None] = lambda _what, _done, _all: None,
+) -> tuple[Prepared, Fitted | None]:
+    """Everything, from `data` to the model file `out`. None from a process that does not lead a distributed run.
+
+    Raises DataError, ModelError, TrainingInterrupted.
+    """
+    hooks = hooks or Hooks()
+    prepared = prepare_data(data, options.input, progress)
+    trained, notes = train_network(prepared, options, hooks)
+    if not hooks.world.leads:
+        return prepared, None
+    return prepared, finish(prepared, trained, out, options, notes)
+
+
+def train_network(prepared: Prepared, options: FitOptions, hooks: Hooks) -> tuple[Trained, tuple[str, ...]]:
+    """The training alone, with teacher and pruning where asked for, and what was decided on the way."""
+    height, width, channels = prepared.input.shape
+    spec = NetworkSpec(options.train.architecture, len(prepared.dataset.labels), height, width, channels)
+    note = {"labels": "\n".join(prepared.dataset.labels), "input": prepared.input.model_dump_json()}
+    hooks = replace(hooks, note={**note, "manifest_sha256": prepared.manifest_sha256, **hooks.note})
+    if options.teacher is None:
+        trained = train(spec, prepared.train, prepared.val, options.train, hooks)
+    else:
+        teacher = FileTeacher(options.teacher, prepared.dataset.labels)
+        try:
+            trained = train(
+                spec, prepared.train, prepared.val, options.train, replace(hooks, teacher=teacher)
+            )
+        finally:
+            teacher.close()
+    if not options.prune:
+        return trained, ()
+    return _pruned(prepared, trained, options, hooks)
+
+
+def finish(
+    prepared: Prepared, trained: Trained, out: Path, options: FitOptions, notes: tuple[str, ...] = ()
 ) -> Fitted:
-    """Trains on arrays and writes a proven model file to `out`. Raises what `train` and `export` raise."""
-    labels = parts.train.labels
-    height, width, channels = described.input.shape
-    spec = NetworkSpec(options.architecture, len(described.labels), height, width, channels)
-    trained = train(spec, parts.train, parts.val, options, hooks)
-    scale = temperature(logits_of(trained.network, parts.val.images), parts.val.labels)
+    """Calibrates, exports, quantises, evaluates and writes `out`. `out` changes only once all is proven."""
+    multi_label = prepared.dataset.task == "multi_label"
+    network, val, test = trained.network, prepared.val, prepared.test
+    if not len(test.labels):
+        raise DataError("the test part is empty; give more pictures")
+    scale = temperature(logits_of(network, val.images), val.labels)
     facts = CardFacts(
-        name=described.name,
-        version=described.version,
-        description=described.description,
-        labels=described.labels,
-        input=described.input,
-        task="multi_label" if labels.ndim == 2 else "single_label",
-        training=provenance(trained, described),
+        name=options.name,
+        version=options.version,
+        description=options.description,
+        labels=prepared.dataset.labels,
+        input=prepared.input,
+        task=prepared.dataset.task,
+        training=provenance(trained, prepared, options),
     )
-    card = export(trained.network, out, facts, scale, parts.test.images)
-    return Fitted(card, trained, scale)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as directory:
+        float_path, int8_path = Path(directory) / "float.onnx", Path(directory) / "int8.onnx"
+        export(network, float_path, facts, scale, test.images)
+        comparison, quantised = None, False
+        if options.quantise != "never":
+            quantise(float_path, prepared.train.images, int8_path)
+            comparison = side_by_side(float_path, int8_path, val.images, val.labels)
+            quantised = options.quantise == "always" or wins(comparison, options.tolerance)
+        chosen = int8_path if quantised else float_path
+        val_answers, test_answers = classify_all(chosen, val.images), classify_all(chosen, test.images)
+        labels = prepared.dataset.labels
+        evaluation = evaluate_probabilities(test_answers, test.labels, labels)
+        plain = probabilities(logits_of(network, test.images), 1.0, multi_label)
+        uncalibrated = evaluate_probabilities(plain, test.labels, labels)
+        quantisation = None
+        if quantised and comparison is not None:
+            float_answers = classify_all(float_path, test.images)
+            quantisation = Quantisation(
+                scheme="int8-qdq",
+                accuracy_change=paired_change(
+                    correct(float_answers, test.labels), correct(test_answers, test.labels)
+                ),
+                speedup=round(comparison.speedup, 3),
+                float_bytes=comparison.float_cost.file_bytes,
+            )
+        graph = onnx.load(str(chosen))
+        written = card_of(graph, str(chosen))
+        assert written is not None
+        strip(graph)
+        facts = replace(
+            facts_of(written),
+            thresholds=choose_thresholds(val_answers, val.labels, labels, options.precision),
+            abstain_below=choose_abstain(val_answers, val.labels),
+            evaluation=evaluation.to_card(prepared.test_sha256, uncalibrated.ece),
+            drift=drift_reference(network, val_answers, val.images),
+        )
+        final = Path(directory) / "final.onnx"
+        tolerance = GOLDEN_TOLERANCE if quantised else 1e-3
+        card = write_model(graph, final, facts, scale, quantisation=quantisation, tolerance=tolerance)
+        classify_all(final, test.images[:1])  # the node's own reader accepts the file as it will lie there
+        os.replace(final, out)
+    return Fitted(
+        card=card,
+        trained=trained,
+        temperature=scale,
+        findings=diagnose(trained, len(val.labels)),
+        evaluation=evaluation,
+        uncalibrated=uncalibrated,
+        test_probabilities=test_answers,
+        comparison=comparison,
+        quantised=quantised,
+        notes=notes + prepared.split.notes,
+    )
 
 
-def provenance(trained: Trained, described: Described) -> Training:
+def provenance(trained: Trained, prepared: Prepared, options: FitOptions) -> Training:
     """The card's account of how the weights came about."""
-    options = asdict(replace(trained.options))
-    augment = options.pop("augment")
-    flat = options | {f"augment.{name}": value for name, value in augment.items()} | described.facts
+    settings: dict[str, Any] = asdict(trained.options)
+    augment = settings.pop("augment")
+    settings |= {f"augment.{name}": value for name, value in augment.items()}
+    settings |= {
+        "split_seed": options.input.split_seed,
+        "ended": trained.ended,
+        "best_epoch": trained.best_epoch + 1,
+    }
+    if trained.network.spec.inner:
+        settings["pruned_to"] = " ".join(map(str, trained.network.spec.inner))
+    if options.teacher is not None:
+        settings["teacher"] = options.teacher.name
     return Training(
         architecture=trained.options.architecture,
         parameters=0,
-        data_manifest_sha256=described.manifest_sha256,
-        data_summary=described.summary,
+        data_manifest_sha256=prepared.manifest_sha256,
+        data_summary=prepared.summary,
         seed=trained.options.seed,
         epochs=len(trained.history),
         duration_s=round(trained.duration_s, 1),
         libraries=library_versions(),
-        options=flat,
+        options=settings,
     )
+
+
+@torch.no_grad()
+def drift_reference(network: Network, answers: F32, images: np.ndarray[Any, Any]) -> DriftReference:
+    """How the top label's probability and the embedding lie on the validation part."""
+    counts, _ = np.histogram(answers.max(axis=1), bins=DRIFT_BINS, range=(0.0, 1.0))
+    parts: list[Tensor] = []
+    for start in range(0, len(images), 256):
+        pixels = torch.from_numpy(images[start : start + 256]).permute(0, 3, 1, 2).float()
+        parts.append(network.features(pixels))
+    embedding = torch.cat(parts).double()
+    return DriftReference(
+        confidence_histogram=[round(float(c), 6) for c in counts / max(1, counts.sum())],
+        embedding_mean=[round(float(v), 5) for v in embedding.mean(0)],
+        embedding_std=[round(float(v), 5) for v in embedding.std(0, correction=0)],
+    )
+
+
+def _pruned(
+    prepared: Prepared, trained: Trained, options: FitOptions, hooks: Hooks
+) -> tuple[Trained, tuple[str, ...]]:
+    """The pruned and fine-tuned training where it keeps accuracy, else the one given; and a line that says which."""
+    smaller = prune(trained.network, options.prune)
+    rate = FINE_TUNE * trained.options.learning_rate if trained.options.learning_rate else None
+    tuned_options = replace(
+        options.train,
+        epochs=max(5, round(FINE_TUNE * len(trained.history))),
+        learning_rate=rate,
+        budget_s=None,
+    )
+    tuned = train(
+        smaller.spec,
+        prepared.train,
+        prepared.val,
+        tuned_options,
+        replace(hooks, start=smaller.state_dict(), checkpoint=None),
+    )
+    before = _accuracy(trained.network, prepared)
+    after = _accuracy(tuned.network, prepared)
+    shown = (
+        f"pruning {options.prune:.0%} of the inner channels: validation accuracy {before:.2%} → {after:.2%}"
+    )
+    if after < before - options.tolerance - 1e-9:
+        return trained, (f"{shown}; not kept",)
+    history = trained.history + tuned.history
+    merged = replace(tuned, history=history, duration_s=trained.duration_s + tuned.duration_s)
+    return merged, (f"{shown}; kept, channels {' '.join(map(str, smaller.spec.inner))}",)
+
+
+def _accuracy(network: Network, prepared: Prepared) -> float:
+    multi_label = prepared.dataset.task == "multi_label"
+    answers = probabilities(logits_of(network, prepared.val.images), 1.0, multi_label)
+    return float(correct(answers, prepared.val.labels).mean())

@@ -1,7 +1,8 @@
 """From a folder or a manifest to a list of files with their labels, before any picture is opened.
 
-Class folders `root/LABEL/…`; the same under `train/ val/ test/`; a CSV manifest `path,label[,group][,split]`;
-a multi-label manifest `path,labels[,group][,split]` with `;` between labels, or one 0/1 column a label.
+Class folders `root/LABEL/…` (folders starting with `.` or `_` are skipped); the same under `train/ val/
+test/`; a CSV manifest `path,label[,group][,split]`; a multi-label manifest `path,labels[,group][,split]`
+with `;` between labels, or one 0/1 column a label.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ def _subfolders(folder: Path) -> list[Path]:
         children = sorted(folder.iterdir())
     except OSError as error:
         raise DataError(f"{folder}: cannot be listed: {error.strerror or error}") from error
-    return [child for child in children if child.is_dir() and not child.name.startswith(".")]
+    return [child for child in children if child.is_dir() and child.name[0] not in "._"]
 
 
 def _files_below(folder: Path) -> Iterator[Path]:

@@ -166,7 +166,7 @@ class Edge(Network):
         for index, width in enumerate(widths):
             self.blocks.append(Residual(channels, inner[index], width, 1 if index == 0 else 2))
             channels = width
-        self.head = nn.Linear(channels, spec.classes)
+        self.head = nn.Linear(2 * channels, spec.classes)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -174,7 +174,7 @@ class Edge(Network):
 
     def features(self, pixels: Tensor) -> Tensor:
         maps = self.blocks(self.stem(pixels * self.scale + self.shift))
-        return torch.mean(maps, dim=(2, 3))
+        return torch.cat([maps.mean(dim=(2, 3)), maps.amax(dim=(2, 3))], 1)
 
     def prunable(self) -> list[Prunable]:
         blocks = [block for block in self.blocks if isinstance(block, Residual)]

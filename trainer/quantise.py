@@ -31,7 +31,7 @@ from edgenode.errors import ModelError
 from edgenode.inference.card import INPUT_NAME, Interval, ModelCard, Quantisation
 from edgenode.inference.classifier import Classifier, ClassifierOptions
 from edgenode.records import F32, U8
-from trainer.onnx_graph import before_nth, kinds_between, card_of, last_of, strip
+from trainer.onnx_graph import before_nth, card_of, kinds_between, last_of, strip
 
 WEIGHTED = frozenset({"Conv", "Gemm", "MatMul"})
 QUANTISED = ("Conv", "Gemm", "MatMul", "Add", "Relu", "MaxPool", "AveragePool", "GlobalAveragePool")
@@ -63,7 +63,9 @@ class SideBySide:
     """INT8 minus FP32 on the same pictures, with its 95 % interval (paired bootstrap)."""
 
 
-def quantise(model_path: Path, calibration: U8, out: Path, quantisation: Quantisation | None = None) -> ModelCard:
+def quantise(
+    model_path: Path, calibration: U8, out: Path, quantisation: Quantisation | None = None
+) -> ModelCard:
     """Writes the INT8 form of the model file `model_path` to `out`, with its card and a golden vector of its own.
 
     `calibration` uint8 [N, H, W, C] are training pictures; at most 256 are used. Raises ModelError.
@@ -112,13 +114,15 @@ def int8_graph(model: onnx.ModelProto, calibration: U8) -> onnx.ModelProto:
     return graph
 
 
-def side_by_side(float_path: Path, int8_path: Path, images: U8, labels: NDArray[Any], rounds: int = 40) -> SideBySide:
+def side_by_side(
+    float_path: Path, int8_path: Path, images: U8, labels: NDArray[Any], rounds: int = 40
+) -> SideBySide:
     """Measures both files on the same pictures, in turns, so that a busy machine slows both alike."""
     float_model = Classifier.load(float_path, ClassifierOptions())
     int8_model = Classifier.load(int8_path, ClassifierOptions())
     try:
-        float_right = _correct(_answers(float_model, images), labels)
-        int8_right = _correct(_answers(int8_model, images), labels)
+        float_right = correct(_answers(float_model, images), labels)
+        int8_right = correct(_answers(int8_model, images), labels)
         one = images[:1]
         float_times, int8_times = [], []
         for _ in range(rounds):
@@ -163,16 +167,17 @@ class _Reader:
 
 
 def _answers(model: Classifier, images: U8, batch: int = 32) -> F32:
-    parts = [model.classify(images[start : start + batch]).probabilities for start in range(0, len(images), batch)]
+    parts = [
+        model.classify(images[start : start + batch]).probabilities for start in range(0, len(images), batch)
+    ]
     return np.concatenate(parts)
 
 
-def _correct(probabilities: F32, labels: NDArray[Any]) -> NDArray[np.float64]:
+def correct(probabilities: F32, labels: NDArray[Any]) -> NDArray[np.float64]:
     """1 where right; of several labels, the part of them that is right."""
     if labels.ndim == 2:
-        right: NDArray[np.float64] = ((probabilities >= 0.5) == (labels >= 0.5)).mean(axis=1).astype(np.float64)
-        return right
-    return (probabilities.argmax(axis=1) == labels).astype(np.float64)
+        return np.asarray(((probabilities >= 0.5) == (labels >= 0.5)).mean(axis=1), dtype=np.float64)
+    return np.asarray(probabilities.argmax(axis=1) == labels, dtype=np.float64)
 
 
 def _timed(model: Classifier, one: U8, repeats: int = 8) -> tuple[float, float]:

@@ -1,8 +1,8 @@
 """One picture file, read once: bytes, hash, pixels, and what they tell.
 
-The pixels come from the decoder that the node uses for stills, so a picture means the same to both: upright by
-its EXIF orientation, the upper 8 of 16 bits, CMYK converted, transparency dropped (not composited: what is
-under it shows), grey repeated.
+The pixels come from the decoder that the node uses for stills, so a picture means the same to both: upright
+by its EXIF orientation, the upper 8 of 16 bits, CMYK converted, transparency dropped (not composited: what
+is under it shows), grey repeated.
 """
 
 from __future__ import annotations

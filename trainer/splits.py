@@ -1,7 +1,8 @@
 """Cutting a data set into training, validation and test parts that share nothing.
 
-The unit that is dealt out is a cluster: near duplicates, copies and declared groups together. Clusters go, large
-ones first, each to the part that its labels then fit best, so every part has every label in proportion.
+The unit that is dealt out is a cluster: near duplicates, copies and declared groups together. Clusters go,
+large ones first, each to the part that its labels then fit best, so every part has every label in
+proportion.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from trainer.labelled import PARTS, Dataset, Split
 def split(dataset: Dataset, fractions: tuple[float, float, float] = (0.7, 0.1, 0.2), seed: int = 0) -> Split:
     """The parts of `dataset`: the same for the same pictures, fractions and seed.
 
-    Given parts are kept as they are and what is missing is cut out of `train`. Where only train and val are given, val
-    is held out as the test part: it is what the data's author meant nobody to train on, and the parts that
-    are chosen by must not be the one that is reported. Raises DataError on fewer than three clusters, or fractions
-    that make no sense.
+    Given parts are kept as they are and what is missing is cut out of `train`. Where only train and val are
+    given, val is held out as the test part: it is what the data's author meant nobody to train on, and the
+    parts that are chosen by must not be the one that is reported. Raises DataError on fewer than three
+    clusters, or fractions that make no sense.
     """
     if min(fractions) < 0 or fractions[0] <= 0 or not 0.999 < sum(fractions) < 1.001:
         raise DataError(
@@ -77,8 +78,8 @@ def _respect(
     )
     if crossing:
         notes.append(
-            f"{crossing} groups of near duplicates cross the given parts; the parts were left as given, so the "
-            "test result is too good"
+            f"{crossing} groups of near duplicates cross the given parts, which were left as given: "
+            "the test result is too good"
         )
     return assigned
 
@@ -100,8 +101,8 @@ def _deal(
     groups = _members(cluster_of, indices)
     if len(groups) < len(wanted_parts):
         raise DataError(
-            f"{dataset.root}: has {len(groups)} independent groups of pictures; {len(wanted_parts)} parts need "
-            "at least one each"
+            f"{dataset.root}: has {len(groups)} independent groups of pictures; {len(wanted_parts)} parts "
+            "need at least one each"
         )
     presence = _presence(dataset)
     rng = np.random.default_rng(seed)

@@ -9,12 +9,10 @@ never having stopped, and several processes give what one gives (see `distribute
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
-from typing import Any, Literal, Protocol
+from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -24,9 +22,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from edgenode.errors import DataError
 from edgenode.records import U8
-from trainer import checkpoint
 from trainer.architectures import build, recipe
-from trainer.augment import Augment, Augmenter
+from trainer.augment import Augmenter
 from trainer.distributed import World, agree
 from trainer.networks import Network, NetworkSpec
 from trainer.optimisation import (
@@ -37,112 +34,8 @@ from trainer.optimisation import (
     one_cycle,
     parameter_groups,
 )
-
-
-class Examples(Protocol):
-    """Pictures and their labels, in memory."""
-
-    @property
-    def images(self) -> U8:
-        """uint8 [N, H, W, C], prepared by `pixels.prepare`."""
-        ...
-
-    @property
-    def labels(self) -> NDArray[Any]:
-        """int64 [N], or float32 [N, K] of zeros and ones where a picture may have several labels."""
-        ...
-
-
-class Teacher(Protocol):
-    """A model whose answers a smaller one learns from."""
-
-    def logits(self, pixels: Tensor) -> Tensor:
-        """float [N, K] for float pixels [N, C, H, W] in 0 to 255, up to a constant a row."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class TrainOptions:
-    """The knobs. None means: the architecture's recipe, or from the number of pictures."""
-
-    architecture: str = "edge-m"
-    seed: int = 0
-    epochs: int | None = None
-    """Passes over the training part; by default enough for about 4,000 batches, 15 to 200."""
-    budget_s: float | None = None
-    """Wall time the training may take; the schedule is then driven by whichever ends first."""
-    batch: int = 64
-    learning_rate: float | None = None
-    weight_decay: float | None = None
-    dropout: float | None = None
-    label_smoothing: float = 0.05
-    balance: Literal["none", "weights", "sampling"] = "sampling"
-    """Rare classes: weigh their loss, or show them more often. Does nothing to balanced data."""
-    balance_strength: float = 0.5
-    """0 as they are, 1 all classes alike."""
-    patience: float = 0.5
-    """Stop after this fraction of the epochs without a better validation loss; 1 never stops early."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """`auto`: bfloat16 where the processor computes with it (2 times faster, same accuracy), else float32."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    augment: Augment = field(default_factory=Augment)
-    softness: float = 3.0
-    """Distillation: how much the teacher's answers are softened."""
-    teacher_share: float = 0.7
-    """Distillation: weight of the teacher's answers against the labels."""
-
-
-@dataclass(frozen=True, slots=True)
-class EpochRecord:
-    """One line of the training's curves. `train_*` is on unaugmented pictures of the training part."""
-
-    epoch: int
-    batch_loss: float
-    train_loss: float
-    train_accuracy: float
-    val_loss: float
-    val_accuracy: float
-    learning_rate: float
-    elapsed_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """The best network by validation loss, in evaluation mode on the CPU, and how it came about."""
-
-    network: Network
-    history: tuple[EpochRecord, ...]
-    best_epoch: int
-    epochs: int
-    """As planned."""
-    duration_s: float
-    ended: Literal["complete", "plateau", "budget"]
-    options: TrainOptions
-
-
-class TrainingInterrupted(Exception):  # noqa: N818
-    """The user stopped the training; `path` holds all that was reached."""
-
-    def __init__(self, path: Path | None) -> None:
-        super().__init__(f"training stopped; go on with --resume {path}" if path else "training stopped")
-        self.path = path
-
-
-@dataclass(frozen=True, slots=True)
-class Hooks:
-    """What the loop asks and tells the outside."""
-
-    stop: Callable[[], bool] = lambda: False
-    """Asked after every batch."""
-    progress: Callable[[int, int, EpochRecord | None], None] = lambda _step, _steps, _record: None
-    """Told after every batch (and, with its record, every epoch): steps done, steps planned."""
-    checkpoint: Path | None = None
-    checkpoint_every_s: float = 30.0
-    start: dict[str, Tensor] | None = None
-    """Weights to start from instead of random ones (fine-tuning after pruning)."""
-    teacher: Teacher | None = None
-    world: World = field(default_factory=World)
-    now: Callable[[], float] = time.monotonic
+from trainer.options import EpochRecord, Examples, Hooks, Trained, TrainingInterrupted, TrainOptions
+from trainer.run_state import Run, resume, save
 
 
 def train(
@@ -170,7 +63,7 @@ def train(
     steps = epochs * steps_an_epoch
 
     torch.manual_seed(options.seed)
-    network = build(spec if options.dropout is not None else replace(spec, dropout=advice.dropout))
+    network = build(replace(spec, dropout=advice.dropout if options.dropout is None else options.dropout))
     if advice.own_normalisation:
         network.normalise_by(*pixel_statistics(train_part.images))
     if hooks.start is not None:
@@ -187,9 +80,9 @@ def train(
     weights = _loss_weights(options, targets, multi_label)
     weights = weights.to(device) if weights is not None else None
     peek = _sample_of(train_part, min(len(images), max(256, len(val_part.images))), options.seed)
-    run = _Run()
+    run = Run()
     if hooks.checkpoint is not None and hooks.checkpoint.exists():
-        run = _resume(hooks.checkpoint, spec, options, network, optimiser, average)
+        run = resume(hooks.checkpoint, spec, options, network, optimiser, average)
     started = hooks.now() - run.elapsed_s
     saved = hooks.now()
     ended: Literal["complete", "plateau", "budget"] = "complete"
@@ -240,7 +133,7 @@ def train(
             due = record is not None and hooks.now() - saved >= hooks.checkpoint_every_s
             if due or stop or finished:
                 run.elapsed_s = hooks.now() - started
-                _save(hooks.checkpoint, spec, options, network, optimiser, average, run)
+                save(hooks.checkpoint, spec, options, network, optimiser, average, run, hooks.note)
                 saved = hooks.now()
         if stop and not finished:
             raise TrainingInterrupted(hooks.checkpoint)
@@ -272,30 +165,10 @@ def pixel_statistics(images: U8) -> tuple[list[float], list[float]]:
     return some.mean(axis=(0, 1, 2)).tolist(), some.std(axis=(0, 1, 2)).tolist()
 
 
-@dataclass(slots=True)
-class _Run:
-    """Where the training stands; all of it goes into the checkpoint."""
-
-    step: int = 0
-    elapsed_s: float = 0.0
-    losses: list[float] = field(default_factory=list)
-    """Of the batches since the last record."""
-    history: list[EpochRecord] = field(default_factory=list)
-    best: dict[str, Tensor] = field(default_factory=dict)
-    best_epoch: int = -1
-    best_loss: float = float("inf")
-
-    def keep(self, record: EpochRecord, average: MovingAverage) -> None:
-        self.history.append(record)
-        if record.val_loss <= self.best_loss or not self.best:
-            self.best = {name: tensor.clone() for name, tensor in average.state.items()}
-            self.best_epoch, self.best_loss = record.epoch, record.val_loss
-
-
 def _validate(
     network: Network,
     average: MovingAverage,
-    run: _Run,
+    run: Run,
     epoch: int,
     rate: float,
     peek: tuple[U8, NDArray[Any]],
@@ -340,7 +213,9 @@ def _order(options: TrainOptions, targets: Tensor, multi_label: bool, length: in
     """Which pictures an epoch shows, int64 [length]: all once and some again to fill its last batch."""
     generator = torch.Generator().manual_seed(_mix(options.seed, -1 - epoch))
     counts = targets.sum(0)
-    even = bool((counts == counts[0]).all())
+    even = bool(
+        counts.max() <= 1.5 * counts.min()
+    )  # drawing with replacement leaves pictures out: not for nothing
     if options.balance == "sampling" and not multi_label and not even and options.balance_strength > 0:
         chance = targets @ class_weights(counts, options.balance_strength)
         return torch.multinomial(chance, length, replacement=True, generator=generator)
@@ -368,7 +243,7 @@ def _mix(seed: int, step: int) -> int:
     return (value ^ (value >> 31)) >> 1
 
 
-def _plateau(run: _Run, options: TrainOptions, epochs: int) -> bool:
+def _plateau(run: Run, options: TrainOptions, epochs: int) -> bool:
     return bool(run.history) and run.history[-1].epoch - run.best_epoch > max(5.0, options.patience * epochs)
 
 
@@ -387,60 +262,3 @@ def _autocast(precision: str, device: torch.device) -> Callable[[], AbstractCont
     if precision == "float32":
         return nullcontext
     return lambda: torch.autocast(device.type, torch.bfloat16)
-
-
-def _identity(spec: NetworkSpec, options: TrainOptions) -> dict[str, Any]:
-    """What must be alike for a checkpoint to be continued."""
-    return {"network": spec.to_dict(), "options": asdict(options)}
-
-
-def _save(
-    path: Path,
-    spec: NetworkSpec,
-    options: TrainOptions,
-    network: Network,
-    optimiser: torch.optim.Optimizer,
-    average: MovingAverage,
-    run: _Run,
-) -> None:
-    content = {
-        "identity": _identity(spec, options),
-        "built": network.spec.to_dict(),
-        "weights": network.state_dict(),
-        "optimiser": optimiser.state_dict(),
-        "average": average.state,
-        "run": asdict(run),
-    }
-    checkpoint.save(path, content)
-
-
-def _resume(
-    path: Path,
-    spec: NetworkSpec,
-    options: TrainOptions,
-    network: Network,
-    optimiser: torch.optim.Optimizer,
-    average: MovingAverage,
-) -> _Run:
-    content = checkpoint.load(path)
-    if content["identity"] != _identity(spec, options):
-        differing = _differences(content["identity"], _identity(spec, options))
-        raise DataError(
-            f"{path} belongs to another training ({differing}); remove it or give the same options"
-        )
-    network.load_state_dict(content["weights"])
-    optimiser.load_state_dict(content["optimiser"])
-    average.state = {name: tensor.to(network.scale.device) for name, tensor in content["average"].items()}
-    state = content["run"]
-    return _Run(**(state | {"history": [EpochRecord(**record) for record in state["history"]]}))
-
-
-def _differences(old: dict[str, Any], new: dict[str, Any]) -> str:
-    def flat(value: Any, prefix: str) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            return {prefix: value}
-        return {k: v for key, inner in value.items() for k, v in flat(inner, f"{prefix}.{key}").items()}
-
-    left, right = flat(old, ""), flat(new, "")
-    names: Sequence[str] = [key.split(".")[-1] for key in right if left.get(key) != right[key]]
-    return ", ".join(names[:5]) or "older"

@@ -14,10 +14,11 @@ HIDDEN = "***"
 
 _URL = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*://)(?P<rest>[^\s'\"<>]*)")
 _AUTHORITY = re.compile(r"^(\[[^\]]*\]|[^:/?#@]*)(:\d*)?$")
-_SECRET = re.compile(
-    r"(?i)([?&;](?:[a-z0-9_-]*(?:pass|pwd|token|secret|auth|sig|credential)[a-z0-9_-]*|(?:api)?_?key|usr|user|username|login)=)"
-    r"[^&#;\s'\"]*"
+_HIDDEN_KEYS = (
+    r"[a-z0-9_-]*(?:pass|pwd|token|secret|auth|sig|credential)[a-z0-9_-]*"
+    r"|(?:api)?_?key|usr|user|username|login"
 )
+_SECRET = re.compile(rf"(?i)([?&;](?:{_HIDDEN_KEYS})=)[^&#;\s'\"]*")
 
 
 class AddressKind(StrEnum):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ from edgenode.capture.frame_desk import FrameDesk
 from edgenode.capture.frame_path import FramePath, Outcome, Stamp
 from edgenode.capture.freshness import Freshness
 from edgenode.capture.observer import CaptureObserver
-from edgenode.capture.opening import open_source
+from edgenode.capture.opening import camera_notes, open_source
 from edgenode.capture.pacing import Pacing
 from edgenode.capture.picture_watch import PictureWatch, WatchLimits
 from edgenode.capture.regions import RegionCutter
@@ -34,8 +35,6 @@ REFUSED_FLOOR_S = 10.0
 """A camera that said no is asked again after 10 to 30 s: some lock an account after a few wrong passwords."""
 _STABLE_S = 5.0
 """After this long with good frames the next failure is the first again."""
-_STALE_S = 4.0
-"""With a report a second, staleness is told within 5 s."""
 _NO_PICTURE_S = 30.0
 """A live source that sends data but no good frame for this long is opened anew."""
 
@@ -76,7 +75,7 @@ class Camera:
         self._clock = clock
         self._desk = FrameDesk(spec.keep_frames)
         self._path = FramePath(spec.settings, spec.cutters, offer, observer, self._desk)
-        stale_after_s = min(_STALE_S, spec.settings.read_timeout * 0.8)
+        stale_after_s = min(spec.limits.stale_after_s, spec.settings.read_timeout * 0.8)
         self._board = StatusBoard(self.name, observer, clock, stale_after_s)
         self._backoff = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S)
         self._refused = Backoff(LONGEST_PAUSE_S, LONGEST_PAUSE_S, floor_s=REFUSED_FLOOR_S)
@@ -84,6 +83,7 @@ class Camera:
         self._wake = threading.Event()
         self._enabled = spec.settings.enabled
         self._index = 0
+        self._fault = ""
         self._heartbeat_s = clock.monotonic()
         self._threads = (
             threading.Thread(target=self._run, name=f"camera-{self.name}"),
@@ -101,6 +101,8 @@ class Camera:
         return self._enabled
 
     def start(self) -> None:
+        for note in camera_notes(self._settings):
+            log.warning("camera %s: %s", self.name, note)
         for thread in self._threads:
             thread.start()
 
@@ -134,7 +136,7 @@ class Camera:
         return self._desk.recent(frame_index)
 
     def _report(self) -> None:
-        while not self._clock.wait(self._stopping, REPORT_S):
+        while not self._clock.wait(self._stopping, REPORT_S / 2.0):
             self._board.tick()
 
     def _run(self) -> None:
@@ -178,9 +180,18 @@ class Camera:
             self._board.set(self._down(), str(error))
             self._pause(self._backoff.next_s())
         except Exception as error:
-            log.exception("camera %s: a fault inside; it is started again", self.name)
-            self._board.set(CameraStatus.FAILED, f"a fault inside: {redact(str(error))}")
+            self._tell_fault(error)
             self._pause(random.uniform(LONGEST_PAUSE_S / 2, LONGEST_PAUSE_S))  # noqa: S311 - spreads load
+
+    def _tell_fault(self, error: Exception) -> None:
+        """A fault of ours. Its stack is logged when it is a new one; addresses in it are shown without
+        secrets."""
+        fault = f"a fault inside: {type(error).__name__}: {redact(str(error))}"
+        if fault != self._fault:
+            stack = redact("".join(traceback.format_exception(error)))
+            log.error("camera %s: %s; it is started again\n%s", self.name, fault, stack)
+        self._fault = fault
+        self._board.set(CameraStatus.FAILED, fault)
 
     def _down(self) -> CameraStatus:
         """A camera that cannot be reached is offline; a file that cannot be read has failed."""
@@ -197,8 +208,8 @@ class Camera:
         self._beat()
         try:
             self._board.opened(source.info)
-            trusted = not (source.info.live)
-            self._path.restart(None if trusted else PictureWatch(self._spec.limits, kind in LIVE_KINDS))
+            watch = PictureWatch(self._spec.limits, kind in LIVE_KINDS) if source.info.live else None
+            self._path.restart(watch)
             self._read_all(source, kind)
         finally:
             source.close()

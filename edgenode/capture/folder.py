@@ -11,7 +11,7 @@ from pathlib import Path
 from edgenode.capture.address import Address
 from edgenode.capture.picture_header import picture_size
 from edgenode.capture.pictures import MAX_BYTES, PICTURE_SUFFIXES, decode_picture
-from edgenode.capture.source import Grab, SourceIdleError, SourceInfo, SourceOptions
+from edgenode.capture.source import IDLE_S, Grab, SourceIdleError, SourceInfo, SourceOptions
 from edgenode.clock import Clock
 from edgenode.errors import PictureError, SourceEndedError, SourceError
 from edgenode.records import U8
@@ -62,7 +62,7 @@ class FolderSource:
         return self._info
 
     def read(self) -> Grab:
-        deadline_s = self._clock.monotonic() + self._options.read_timeout_s
+        deadline_s = self._clock.monotonic() + IDLE_S
         while True:
             grab = self._next()
             if grab is not None:

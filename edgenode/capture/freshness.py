@@ -12,35 +12,45 @@ _SLACK_S = 0.25
 
 
 class Freshness:
-    """Compares when frames arrive with what their stream's clock says, but only after a gap in arrivals.
+    """Judges frames only after a gap in their arrivals; a stream that does not stall is always new.
 
-    After a stall, frames that were waiting in buffers on the way arrive faster than they were made: each is
-    less late than the one before. They are old until the lateness is gone. If the lateness stays, the
-    stream's clock itself stood still, and the frames are new.
+    With a clock: after a stall, frames that were waiting in buffers on the way are late by that clock, and
+    come faster than they were made, each less late than the one before. They are old until the lateness is
+    gone. If it stays, the stream's clock itself stood still, and the frames are new.
+    Without one (MJPEG): the first frame after a stall is old, and so are those that follow it much faster
+    than frames usually come.
     """
 
     def __init__(self) -> None:
         self._arrived_s: float | None = None
+        self._usual_s = 0.0
         self._usual_lag_s = 0.0
         self._stalled = False
         self._steady_since_s = 0.0
         self._steady_lag_s = 0.0
 
     def is_new(self, arrived_s: float, media_s: float | None) -> bool:
-        """`arrived_s` is monotonic; a stream without a clock (None) is always taken as new."""
-        if media_s is None:
-            return True
-        lag_s = arrived_s - media_s
+        """`arrived_s` is monotonic, `media_s` the frame's time on the stream's own clock, None without
+        one."""
+        lag_s = arrived_s - media_s if media_s is not None else 0.0
         previous_s, self._arrived_s = self._arrived_s, arrived_s
         if previous_s is None:
             self._usual_lag_s = lag_s
             return True
-        if arrived_s - previous_s > GAP_S:
+        interval_s = arrived_s - previous_s
+        if interval_s > max(GAP_S, 3.0 * self._usual_s):
             self._stalled = True
             self._steady_since_s, self._steady_lag_s = arrived_s, lag_s
+            if media_s is None:
+                return False
         if not self._stalled:
             self._usual_lag_s = lag_s
+            self._usual_s += 0.1 * (interval_s - self._usual_s)
             return True
+        if media_s is None:
+            hurried = interval_s < self._usual_s / 2.0
+            self._stalled = hurried and arrived_s - self._steady_since_s < _STEADY_S
+            return not self._stalled
         return self._judge(arrived_s, lag_s)
 
     def _judge(self, arrived_s: float, lag_s: float) -> bool:

@@ -10,7 +10,7 @@ from edgenode.capture.address import Address
 from edgenode.capture.multipart import MultipartReader, boundary_of
 from edgenode.capture.picture_header import picture_size
 from edgenode.capture.pictures import decode_picture
-from edgenode.capture.source import Grab, Source, SourceIdleError, SourceInfo, SourceOptions
+from edgenode.capture.source import IDLE_S, Grab, Source, SourceIdleError, SourceInfo, SourceOptions
 from edgenode.capture.web import WebClient
 from edgenode.clock import Clock
 from edgenode.errors import PictureError, SourceError, SourceRefusedError
@@ -66,20 +66,16 @@ class _Body:
 
 
 class MjpegSource:
-    """A multipart stream of JPEGs. A picture that nobody asks for is never decoded.
-
-    The stream has no clock of its own: media time is the arrival.
-    """
+    """A multipart stream of JPEGs. A picture that nobody asks for is never decoded. The stream has no
+    clock."""
 
     def __init__(
         self, client: WebClient, response: http.client.HTTPResponse, options: SourceOptions, clock: Clock
     ) -> None:
         self._shown = client.shown
-        self._clock = clock
         self._body = _Body(response, client.shown, options.read_timeout_s, clock)
         boundary = boundary_of(response.headers.get("content-type", ""))
         self._parts = MultipartReader(self._body.more, boundary, MAX_PICTURE_BYTES)
-        self._opened_s = clock.monotonic()
         try:
             self._first: Grab | None = self.read_part()
             width, height = _size(self._first)
@@ -102,14 +98,17 @@ class MjpegSource:
         part = self._parts.next_part()
         if part is None:
             raise SourceError(f"{self._shown}: the camera ended the stream")
-        return _grab(part, self._clock.monotonic() - self._opened_s)
+        return _grab(part, None)
 
     def close(self) -> None:
         self._body.close()
 
 
 class StillSource:
-    """A picture asked for again and again, every `poll_s`. An unchanged one (304) is not handed out again."""
+    """A picture asked for again and again, every `poll_s`. An unchanged one (304) is not handed out again.
+
+    Media time is the instant of the request.
+    """
 
     def __init__(
         self, client: WebClient, response: http.client.HTTPResponse, options: SourceOptions, clock: Clock
@@ -132,18 +131,15 @@ class StillSource:
         first, self._first = self._first, None
         if first is not None:
             return first
-        deadline_s = self._clock.monotonic() + self._options.read_timeout_s
-        while True:
-            pause_s = max(0.0, self._asked_s + self._options.poll_s - self._clock.monotonic())
-            if self._clock.wait(self._closed, min(pause_s, self._options.read_timeout_s)):
-                raise SourceError(f"{self._client.shown} is closed")
-            if pause_s <= self._options.read_timeout_s:
-                self._asked_s = self._clock.monotonic()
-                response = self._client.get(self._conditions)
-                if response is not None:
-                    return self._picture(response)
-            if self._clock.monotonic() >= deadline_s or pause_s > self._options.read_timeout_s:
-                raise SourceIdleError(f"{self._client.shown} has no new picture")
+        pause_s = self._asked_s + self._options.poll_s - self._clock.monotonic()
+        if self._clock.wait(self._closed, max(0.0, min(pause_s, IDLE_S))):
+            raise SourceError(f"{self._client.shown} is closed")
+        if pause_s <= IDLE_S:
+            self._asked_s = self._clock.monotonic()
+            response = self._client.get(self._conditions)
+            if response is not None:
+                return self._picture(response)
+        raise SourceIdleError(f"{self._client.shown} has no new picture")
 
     def _picture(self, response: http.client.HTTPResponse) -> Grab:
         body = _Body(response, self._client.shown, self._options.read_timeout_s, self._clock)
@@ -163,13 +159,13 @@ class StillSource:
             for condition, header in (("If-None-Match", "ETag"), ("If-Modified-Since", "Last-Modified"))
             if (value := response.headers.get(header))
         }
-        return _grab(bytes(data), self._clock.monotonic() - self._opened_s)
+        return _grab(bytes(data), self._asked_s - self._opened_s)
 
     def close(self) -> None:
         self._closed.set()
 
 
-def _grab(data: bytes, media_s: float) -> Grab:
+def _grab(data: bytes, media_s: float | None) -> Grab:
     return Grab(
         media_s=media_s,
         keyframe=True,

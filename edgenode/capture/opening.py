@@ -10,8 +10,9 @@ from edgenode.capture.scenery import SceneFactory
 from edgenode.capture.source import Source, SourceOptions
 from edgenode.clock import Clock
 from edgenode.errors import SourceError
+from edgenode.settings import CameraSettings
 
-__all__ = ["open_source", "redact", "source_problem"]
+__all__ = ["camera_notes", "open_source", "redact", "source_problem"]
 
 
 def open_source(url: str, options: SourceOptions, clock: Clock, scenes: SceneFactory | None = None) -> Source:
@@ -24,7 +25,7 @@ def open_source(url: str, options: SourceOptions, clock: Clock, scenes: SceneFac
     if address.kind is AddressKind.SYNTHETIC:
         from edgenode.capture.synthetic import SyntheticSource
 
-        return SyntheticSource(address, options, clock, scenes)
+        return SyntheticSource(address, clock, scenes)
     return _open(address, options, clock)
 
 
@@ -64,3 +65,17 @@ def source_problem(url: str, base_dir: Path) -> str | None:
     if address.kind is AddressKind.FILE and not path.exists():
         return f"the file {path} does not exist (source {redact(url)!r})"
     return None
+
+
+def camera_notes(settings: CameraSettings) -> list[str]:
+    """What the configuration of a camera asks for and will not get; nothing that keeps it from working."""
+    notes = []
+    if settings.gate == "packet":
+        notes.append(
+            'gate = "packet" is not available yet: every frame that is due is classified, as with "none"'
+        )
+    if settings.transport == "udp":
+        notes.append(
+            'transport = "udp" shows damaged pictures, unflagged, when packets are lost; "tcp" does not'
+        )
+    return notes

@@ -16,8 +16,12 @@ _FLAT_EXTREME, _FLAT = 4.0, 1.0
 
 @dataclass(frozen=True, slots=True)
 class WatchLimits:
+    """How long something must last before it is the camera's status."""
+
     frozen_after_s: float = 10.0
     blind_after_s: float = 5.0
+    stale_after_s: float = 4.0
+    """With a look every half second, staleness is told within 5 s, and before the read timeout of 5 s."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ from edgenode.capture.masks import outer_pixels
 from edgenode.records import U8
 from edgenode.settings import RegionSettings
 
+cv2.setNumThreads(1)  # one camera thread each: OpenCV's own pool only adds hand-overs
+
 _PALETTE = ((64, 200, 64), (64, 128, 255), (255, 160, 32), (220, 64, 220), (32, 200, 220), (240, 220, 48))
 _INK = (255, 255, 255)
 

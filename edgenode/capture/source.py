@@ -10,9 +10,12 @@ from typing import Literal, Protocol
 from edgenode.errors import SourceError
 from edgenode.records import U8
 
+IDLE_S = 0.5
+"""How long a source that merely waits for its next picture blocks before it says so: bounds a stop."""
+
 
 class SourceIdleError(SourceError):
-    """Nothing new within the read timeout, and nothing wrong: a watched folder at night. Read again."""
+    """Nothing new yet, and nothing wrong: a watched folder at night. Read again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ class Grab:
     """One picture, not yet converted. Belongs to the thread that read it, until its next `read`."""
 
     media_s: float | None
-    """Seconds on the stream's own clock since opening; None where it has none (stills, folders)."""
+    """Seconds on the stream's own clock since opening; None where it has none (MJPEG, folders)."""
     keyframe: bool
     corrupt: bool
     """The decoder says that parts are damaged or missing. `rgb` may raise."""
@@ -71,7 +74,10 @@ class Grab:
     """File name of the picture, from folders."""
 
     def rgb(self) -> U8:
-        """The picture, uint8 [H, W, 3] RGB, converted now. Raises PictureError where it cannot be decoded."""
+        """The picture, uint8 [H, W, 3] RGB, converted now; the caller may write to it.
+
+        Raises PictureError where it cannot be decoded.
+        """
         return self.picture()
 
 
@@ -82,7 +88,8 @@ class Source(Protocol):
     def info(self) -> SourceInfo: ...
 
     def read(self) -> Grab:
-        """The next picture. Blocks at most the read timeout (folders and scenes less).
+        """The next picture. Blocks at most the read timeout; folders, stills and scenes `IDLE_S` between
+        pictures.
 
         Raises SourceError when the source failed (close it, open it again), SourceIdleError when there is
         nothing new yet, SourceEndedError at the end of a finite source.

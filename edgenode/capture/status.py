@@ -103,7 +103,7 @@ class StatusBoard:
             self._say()
 
     def tick(self) -> None:
-        """Call once a second: notices staleness and reports."""
+        """Call twice a second: notices staleness, and reports once a second."""
         with self._lock:
             self._say()
 

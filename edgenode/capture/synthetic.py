@@ -6,7 +6,7 @@ import threading
 
 from edgenode.capture.address import Address
 from edgenode.capture.scenery import Drawable, SceneFactory
-from edgenode.capture.source import Grab, SourceIdleError, SourceInfo, SourceOptions
+from edgenode.capture.source import IDLE_S, Grab, SourceIdleError, SourceInfo
 from edgenode.clock import Clock
 from edgenode.errors import SourceError
 
@@ -19,13 +19,10 @@ class SyntheticSource:
     Pictures fall on the grid of whole multiples of the frame interval; one that was missed is not caught up.
     """
 
-    def __init__(
-        self, address: Address, options: SourceOptions, clock: Clock, scenes: SceneFactory | None = None
-    ) -> None:
+    def __init__(self, address: Address, clock: Clock, scenes: SceneFactory | None = None) -> None:
         self._scene = _scene(address, scenes)
         fps = address.fps or self._scene.fps or _DEFAULT_FPS
         self._interval_s = 1.0 / fps
-        self._options = options
         self._clock = clock
         self._closed = threading.Event()
         self._first_tick = self._tick = int(clock.monotonic() / self._interval_s)
@@ -40,9 +37,9 @@ class SyntheticSource:
         now_s = self._clock.monotonic()
         self._tick = max(self._tick + 1, int(now_s / self._interval_s))
         wait_s = self._tick * self._interval_s - now_s
-        if wait_s > self._options.read_timeout_s:
+        if wait_s > IDLE_S:
             self._tick -= 1
-            self._clock.wait(self._closed, self._options.read_timeout_s)
+            self._clock.wait(self._closed, IDLE_S)
             raise SourceIdleError("the scene's next picture is not due yet")
         if wait_s > 0.0 and self._clock.wait(self._closed, wait_s):
             raise SourceError("the scene is closed")
@@ -52,7 +49,7 @@ class SyntheticSource:
             keyframe=True,
             corrupt=False,
             packet_bytes=0,
-            picture=lambda: self._scene.draw(shown_s),
+            picture=lambda: self._scene.draw(shown_s).copy(),
             captured_s=shown_s,
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 
 import cv2
@@ -12,6 +13,8 @@ from edgenode.capture.address import Address
 from edgenode.capture.source import Grab, SourceInfo, SourceOptions
 from edgenode.errors import PictureError, SourceError, SourceRefusedError
 from edgenode.records import U8
+
+_DEVICE = re.compile(r"^/dev/video(\d+)$")
 
 
 class UsbSource:
@@ -27,7 +30,7 @@ class UsbSource:
             raise SourceError(f"{self._device} does not exist: is the camera plugged in?")
         if not os.access(self._device, os.R_OK | os.W_OK):
             raise SourceRefusedError(f"{self._device} may not be used: add the user to the group 'video'")
-        self._capture = cv2.VideoCapture(self._device, cv2.CAP_V4L2)
+        self._capture = cv2.VideoCapture(_index(self._device), cv2.CAP_V4L2)
         if not self._capture.isOpened():
             self._capture.release()
             raise SourceError(f"{self._device} is no camera, or another program is using it")
@@ -64,3 +67,11 @@ class UsbSource:
 
     def close(self) -> None:
         self._capture.release()
+
+
+def _index(device: str) -> int:
+    """The number of a device, through the stable names below /dev/v4l; OpenCV opens V4L2 by number only."""
+    match = _DEVICE.match(os.path.realpath(device))
+    if match is None:
+        raise SourceError(f"{device} is no video device: use usb:0 or usb:/dev/v4l/by-id/…")
+    return int(match[1])

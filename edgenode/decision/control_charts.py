@@ -2,16 +2,17 @@
 
 Shares come from subgroups of n parts. With p₀ the baseline, σ = √(p₀(1−p₀)/n).
 
-- p-chart: z = (p − p₀)/σ, judged by the zone rules of the Western Electric *Statistical Quality Control Handbook*
-  (1956), as in D. C. Montgomery, *Introduction to Statistical Quality Control*, sections 5.3.5 and 7.2:
-  1: one point beyond 3σ; 2: two of three successive points beyond 2σ on one side; 3: four of five beyond 1σ on one
-  side; 4: eight successive points on one side of the centre line. The newest point must be one of those.
+- p-chart: z = (p − p₀)/σ, judged by the zone rules of the Western Electric *Statistical Quality Control
+  Handbook* (1956), as in D. C. Montgomery, *Introduction to Statistical Quality Control*, sections 5.3.5 and
+  7.2: 1: one point beyond 3σ; 2: two of three successive points beyond 2σ on one side; 3: four of five beyond
+  1σ on one side; 4: eight successive points on one side of the centre line. The newest point must be one of
+  those.
 - EWMA chart (Montgomery, section 9.2): z_i = λ·p_i + (1−λ)·z_{i−1}, z_0 = p₀, limits
   p₀ ± L·σ·√(λ/(2−λ)·(1 − (1−λ)^{2i})). It finds small lasting shifts earlier than rule 1 of the p-chart.
 
-Without a baseline, it is the mean of the first `learn` subgroups (Montgomery advises 20 to 25), and the chart is
-silent until then. A mean of 0 would make any single defect an alarm: the baseline is then half a defect among all
-parts learned from. The normal approximation is coarse below n·p₀ ≈ 5: choose n accordingly.
+Without a baseline, it is the mean of the first `learn` subgroups (Montgomery advises 20 to 25), and the chart
+is silent until then. A mean of 0 would make any single defect an alarm: the baseline is then half a defect
+among all parts learned from. The normal approximation is coarse below n·p₀ ≈ 5: choose n accordingly.
 """
 
 from __future__ import annotations

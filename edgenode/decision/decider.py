@@ -22,7 +22,8 @@ UNTRUSTED = frozenset(
         CameraStatus.DISABLED,
     }
 )
-"""What makes a camera's regions `invalid`. A stale camera keeps its states: it may have been late by a second."""
+"""What makes a camera's regions `invalid`. A stale camera keeps its states: it may have been late by a
+second."""
 
 
 class UnknownRegionError(EdgeNodeError):
@@ -43,8 +44,8 @@ class Decider:
     def observe(self, prediction: Prediction) -> Decision:
         """The state of the prediction's region after it.
 
-        Predictions of one region come in the order of capture; of two predictions of the same moment the first
-        counts. Raises UnknownRegionError.
+        Predictions of one region come in the order of capture; of two predictions of the same moment the
+        first counts. Raises UnknownRegionError.
         """
         state = self._states.get((prediction.camera, prediction.region))
         if state is None:
@@ -71,13 +72,19 @@ class Decider:
             state.trust(now_s)
 
     def observe_camera(self, report: CameraReport, now_s: float, now_at: datetime) -> list[Decision]:
-        """`invalidate` or `validate`, by what the camera's thread reports; repeated reports change nothing."""
+        """`invalidate` or `validate`, by what the camera's thread reports; repeated reports change
+        nothing."""
         if report.status in UNTRUSTED:
             reason = f"camera is {report.status}" + (f": {report.reason}" if report.reason else "")
             return self.invalidate(report.camera, None, reason, now_s, now_at)
         if report.status == CameraStatus.ONLINE:
             self.validate(report.camera, None, now_s)
         return []
+
+    def thresholds(self, camera: str, region: str, label: str) -> tuple[float, float]:
+        """(enter, leave) of a label. Raises KeyError for an unknown region."""
+        spec = self._states[camera, region].spec
+        return spec.thresholds.get(label, (spec.enter, spec.leave))
 
     def current(self) -> list[Decision]:
         """The latest decision of every region that has one; after `restore` those of the former process."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from edgenode.records import Event, EventType, JsonObject, ModelIdentity, Severity
+from edgenode.records import Decision, Event, EventType, JsonObject, ModelIdentity, Severity
 
 from .instruments import TICK_S
 
@@ -16,7 +16,8 @@ PEAK_STEP = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Lifetime:
-    """How one rule makes events. `updates`: `off`, `change` (another label) or `peak` (that, or a new peak)."""
+    """How one rule makes events. `updates`: `off`, `change` (another label) or `peak` (that, or a new
+    peak)."""
 
     rule: str
     for_s: float = 0.0
@@ -55,7 +56,8 @@ class OpenEvent:
 
 
 class EventMachine:
-    """Turns whether a condition holds into events. The caller steps it when that may have changed, and at `due_s`."""
+    """Turns whether a condition holds into events. The caller steps it when that may have changed, and at
+    `due_s`."""
 
     def __init__(self, spec: Lifetime, new_id: Callable[[datetime], str]) -> None:
         self.spec = spec
@@ -87,7 +89,8 @@ class EventMachine:
         reason: Callable[[], str],
         begun: tuple[float, datetime] | None = None,
     ) -> Event | None:
-        """What the rule says at `now_s`. `begun`: when what is reported began, if before the condition held."""
+        """What the rule says at `now_s`. `begun`: when what is reported began, if before the condition
+        held."""
         if not holds:
             self.since_s = None
             return self.end(reason(), now_s, now_at) if self.open is not None else None
@@ -112,6 +115,19 @@ class EventMachine:
             label_now=about.label,
         )
         return self._event(self.open, EventType.START, about, now_at, None, reason())
+
+    def heighten(self, decision: Decision) -> None:
+        """Keep the greatest probability while the open event's region stays what it was."""
+        event = self.open
+        if (
+            event is not None
+            and event.peak is not None
+            and decision.probability > event.peak
+            and decision.label == event.subject.label
+            and decision.region == event.subject.region
+            and decision.camera == event.subject.camera
+        ):
+            event.peak = decision.probability
 
     def end(self, reason: str, now_s: float, now_at: datetime) -> Event | None:
         """End the open event, whatever the condition says."""
@@ -175,7 +191,8 @@ class EventMachine:
         )
 
     def resume(self, now_s: float) -> None:
-        """After a pause in which nobody watched: a dwell begins anew, a periodic update is due from now on."""
+        """After a pause in which nobody watched: a dwell begins anew, a periodic update is due from now
+        on."""
         if self.open is None:
             self.since_s = None
         else:

@@ -1,16 +1,17 @@
-"""The language of rules: Python's expression syntax, a whitelist of its nodes, types checked before anything runs.
+"""The language of rules: Python's expression syntax, a whitelist of its nodes, types checked before anything
+runs.
 
     line_1.belt == "defect"                              a region's decided label
     signal == "red" and stop_line in ["car", "truck"]    short names, where only one camera has such a region
     probability(line_1.belt, "defect") > 0.9             numbers, + - * /, chained comparisons
     not rule.maintenance and count(gate == "person", window = "1m") > 3
 
-Kinds of values: a region's state, a number, a truth, a text. A rule must be a truth. Comparing a state needs one
-of the model's own labels, or `unknown` or `invalid`. `!=` and `not` are plain logic: `belt != "ok"` also holds
-while the belt is unknown or invalid; name the label that is meant where that matters.
+Kinds of values: a region's state, a number, a truth, a text. A rule must be a truth. Comparing a state needs
+one of the model's own labels, or `unknown` or `invalid`. `!=` and `not` are plain logic: `belt != "ok"` also
+holds while the belt is unknown or invalid; name the label that is meant where that matters.
 
-A number that cannot be known (a probability while the region is invalid, x / 0) is NaN, and every comparison with
-it is false.
+A number that cannot be known (a probability while the region is invalid, x / 0) is NaN, and every comparison
+with it is false.
 
 Nothing is evaluated by Python: the tree is turned into closures bound to the facts.
 """
@@ -20,86 +21,27 @@ from __future__ import annotations
 import ast
 import keyword
 import operator
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from math import nan
-from typing import Any
 
 from edgenode.errors import RuleError
-from edgenode.records import INVALID, UNKNOWN
 
+from .comparisons import comparison
 from .facts import Fact, RegionKey, World, nearest
-from .instruments import Instrument
+from .functions import call
+from .terms import LIST, NUMBER, STATE, TEXT, TRUTH, WRONG, Compiled, Term, Used
 
 LONGEST = 4000
 """Characters of one expression."""
+DEEPEST = 40
+"""Levels of nesting: evaluation recurses as deep."""
 
-STATE, NUMBER, TRUTH, TEXT, LIST, WRONG = (
-    "a region's state",
-    "a number",
-    "a truth",
-    "a text",
-    "a list",
-    "wrong",
-)
-
-_ORDER: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
-    ast.Eq: operator.eq,
-    ast.NotEq: lambda left, right: left < right or left > right,
-}
-"""`!=` so that NaN differs from nothing."""
 _ARITHMETIC: dict[type[ast.operator], Callable[[float, float], float]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
     ast.Div: lambda left, right: left / right if right else nan,
 }
-
-
-@dataclass(slots=True)
-class Term:
-    """A checked part of an expression. `fact` belongs to states, `value` to constants."""
-
-    kind: str
-    run: Callable[[], Any]
-    fact: Fact | None = None
-    value: Any = None
-
-
-@dataclass(slots=True)
-class Used:
-    """What an expression depends on, in the order of naming."""
-
-    facts: list[Fact] = field(default_factory=list)
-    rules: list[str] = field(default_factory=list)
-    instruments: list[Instrument] = field(default_factory=list)
-    atoms: list[tuple[Fact, Callable[[], bool]]] = field(default_factory=list)
-    """Comparisons of one region's state, to tell which region made a condition hold."""
-    named: list[tuple[Fact, str]] = field(default_factory=list)
-    """The labels that states are compared with."""
-    counted: list[tuple[Fact, str]] = field(default_factory=list)
-    """The same inside functions that count: what an event of a counting rule is about."""
-    scored: bool = False
-    """Whether probabilities matter, not labels alone."""
-    timed: bool = False
-    """Whether the value may change with nothing observed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Compiled:
-    """A condition bound to a world's facts. `holds()` tells whether it is true now."""
-
-    text: str
-    holds: Callable[[], bool]
-    used: Used
-
-    @property
-    def regions(self) -> tuple[RegionKey, ...]:
-        return tuple((fact.camera, fact.region) for fact in self.used.facts)
 
 
 def named_rules(text: str) -> list[str]:
@@ -121,11 +63,8 @@ def compile_condition(text: str, world: World) -> tuple[Compiled | None, list[Ru
     tree = reader.parse()
     if tree is None:
         return None, reader.mistakes
-    try:
-        term = reader.term(tree)
-        reader.expect(term, TRUTH, tree, "the rule")
-    except RecursionError:
-        reader.mistakes = [RuleError("the expression is nested too deeply", 0)]
+    term = reader.term(tree)
+    reader.expect(term, TRUTH, tree, "the rule")
     if reader.mistakes:
         return None, sorted(reader.mistakes, key=lambda mistake: mistake.column or 0)
     return Compiled(text, term.run, reader.used), []
@@ -138,6 +77,7 @@ class Reader:
         self.world = world
         self.mistakes: list[RuleError] = []
         self.used = Used()
+        self._depth = 0
         self._source = text.replace("\n", " ").replace("\r", " ").replace("\t", " ")
         self._indent = len(self._source) - len(self._source.lstrip())
         self._bytes = self._source.lstrip().encode()
@@ -196,6 +136,14 @@ class Reader:
 
     def term(self, node: ast.expr) -> Term:
         """The checked form of any node."""
+        if self._depth >= DEEPEST:
+            return self.wrong(node, f"nested more than {DEEPEST} levels deep")
+        self._depth += 1
+        term = self._term(node)
+        self._depth -= 1
+        return term
+
+    def _term(self, node: ast.expr) -> Term:
         match node:
             case ast.BoolOp():
                 return self._logic(node)
@@ -217,7 +165,7 @@ class Reader:
                 apply, first, second = _ARITHMETIC[type(node.op)], left.run, right.run
                 return Term(NUMBER, lambda: apply(first(), second()))
             case ast.Compare():
-                return self._comparison(node)
+                return comparison(self, node)
             case ast.Constant():
                 return self._constant(node)
             case ast.List() | ast.Tuple():
@@ -227,8 +175,6 @@ class Reader:
             case ast.Attribute():
                 return self._attribute(node)
             case ast.Call():
-                from .functions import call
-
                 return call(self, node)
         return self.wrong(node, f"{_describe(node)} cannot stand in a rule")
 
@@ -267,92 +213,6 @@ class Reader:
             else:
                 self.wrong(element, "a list holds labels in quotes")
         return Term(LIST, lambda: values, value=values)
-
-    def _comparison(self, node: ast.Compare) -> Term:
-        nodes: list[ast.expr] = [node.left, *node.comparators]
-        terms = [self.term(each) for each in nodes]
-        links = [
-            self._link(op, (terms[i], nodes[i]), (terms[i + 1], nodes[i + 1]))
-            for i, op in enumerate(node.ops)
-        ]
-        if len(links) == 1:
-            return Term(TRUTH, links[0])
-        return Term(TRUTH, lambda: all(link() for link in links))
-
-    def _link(
-        self, op: ast.cmpop, left: tuple[Term, ast.expr], right: tuple[Term, ast.expr]
-    ) -> Callable[[], bool]:
-        (one, one_node), (two, two_node) = left, right
-        false: Callable[[], bool] = lambda: False  # noqa: E731 - stands for what is reported as a mistake
-        if WRONG in (one.kind, two.kind):
-            return false
-        if isinstance(op, ast.In | ast.NotIn):
-            if one.fact is None:
-                self.wrong(one_node, f"the left side of in must be a region, this is {one.kind}")
-            elif two.kind != LIST:
-                self.wrong(
-                    two_node,
-                    f'the right side of in must be a list of labels, such as ["a", "b"], this is {two.kind}',
-                )
-            else:
-                return self._state_in(one.fact, two, two_node, isinstance(op, ast.NotIn))
-            return false
-        compare = _ORDER.get(type(op))
-        if compare is None:
-            self.wrong(one_node, "compare with == or !=, is cannot stand in a rule")
-            return false
-        equality = isinstance(op, ast.Eq | ast.NotEq)
-        if equality and one.kind == TEXT and two.fact is not None:
-            one, two, two_node = two, one, one_node
-        if equality and one.fact is not None and two.kind == TEXT:
-            return self._state_is(one.fact, two.value, two_node, isinstance(op, ast.NotEq))
-        if equality and one.fact is not None and two.fact is not None:
-            mine, other = one.fact, two.fact
-            if isinstance(op, ast.Eq):
-                return lambda: mine.label == other.label
-            return lambda: mine.label != other.label
-        first, second = one.run, two.run
-        if one.kind == two.kind and (one.kind == NUMBER or (equality and one.kind == TRUTH)):
-            return lambda: compare(first(), second())
-        if STATE in (one.kind, two.kind) and not equality:
-            self.wrong(one_node, "a region's state has no order: compare it with == , != or in")
-        else:
-            self.wrong(two_node, f"{one.kind} cannot be compared with {two.kind}")
-        return false
-
-    def check_label(self, fact: Fact, label: str, node: ast.AST) -> bool:
-        """Whether a region may be compared with `label`; reports it otherwise."""
-        labels = self.world.labels_of((fact.camera, fact.region))
-        if labels is None or label in labels or label in (UNKNOWN, INVALID):
-            return True
-        shown = ", ".join(labels[:12]) + (f" and {len(labels) - 12} more" if len(labels) > 12 else "")
-        hint = nearest(label, [*labels, UNKNOWN, INVALID])
-        self.wrong(node, f'{fact.name} has no label "{label}"{hint} (it has: {shown}, unknown, invalid)')
-        return False
-
-    def _state_is(self, fact: Fact, label: str, node: ast.AST, negated: bool) -> Callable[[], bool]:
-        self.check_label(fact, label, node)
-        self.used.named.append((fact, label))
-        known = self.world.inventory.regions[fact.camera, fact.region]
-        run: Callable[[], bool]
-        if known is not None and not known.multi_label:
-            run = (lambda: fact.label != label) if negated else (lambda: fact.label == label)
-        else:
-            run = (lambda: not fact.has(label)) if negated else (lambda: fact.has(label))
-        self.used.atoms.append((fact, run))
-        return run
-
-    def _state_in(self, fact: Fact, labels: Term, node: ast.expr, negated: bool) -> Callable[[], bool]:
-        wanted: Sequence[str] = tuple(labels.value)
-        elements = node.elts if isinstance(node, ast.List | ast.Tuple) else []
-        for label, element in zip(wanted, elements, strict=False):
-            self.check_label(fact, label, element)
-        if not wanted:
-            self.wrong(node, "the list of labels is empty")
-        self.used.named.extend((fact, label) for label in wanted)
-        run: Callable[[], bool] = lambda: any(fact.has(label) for label in wanted) != negated  # noqa: E731
-        self.used.atoms.append((fact, run))
-        return run
 
     def _name(self, node: ast.Name) -> Term:
         name, regions = node.id, self.world.inventory.regions

@@ -32,7 +32,8 @@ class Inventory:
 
 
 class Fact:
-    """The latest decision of one region, as rules read it. Until there is one: `unknown`, probabilities NaN."""
+    """The latest decision of one region, as rules read it. Until there is one: `unknown`, probabilities
+    NaN."""
 
     __slots__ = ("camera", "decision", "label", "name", "present", "region")
 

@@ -1,16 +1,17 @@
 """The functions of the rule language: their arguments, how they are checked, what they build.
 
     probability(region)  probability(region, "label")       smoothed score of the decided, or the named label
-    duration(condition)                                     seconds since the condition began to hold, 0 while not
-    count(condition, window = "1m")                         how often it began to hold within the window
+    duration(condition)                                     seconds since the condition began to hold, 0 while
+    not count(condition, window = "1m")                         how often it began to hold within the window
     rate_per_minute(condition, window = "5m")               the same, divided by the window's minutes
     rate(condition, parts = 100)                            share of the last 100 parts for which it held
     control_chart(condition, parts = 50, baseline = 0.02)   p-chart; rules = "1,2,3,4", side, learn
     ewma_chart(condition, parts = 50, baseline = 0.02)      EWMA chart; weight = 0.2, width = 2.7, side, learn
 
-The last three take `background = "empty"` (or a list): the labels that stand between parts. Without it, those of
-`empty`, `between`, `background`, `none` that the region has. What a part is: `instruments.PartWatch`.
-A window is counted in full from the start on: a node that runs for one minute has a five-minute rate of a fifth.
+The last three take `background = "empty"` (or a list): the labels that stand between parts. Without it, those
+of `empty`, `between`, `background`, `none` that the region has. What a part is: `instruments.PartWatch`. A
+window is counted in full from the start on: a node that runs for one minute has a five-minute rate of a
+fifth.
 """
 
 from __future__ import annotations
@@ -19,14 +20,18 @@ import ast
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgenode.records import INVALID, UNKNOWN
 
+from .comparisons import check_label
 from .control_charts import SIDES, ZONE_RULES, ChartSpec, EwmaChart, PChart
-from .expression import LIST, NUMBER, STATE, TEXT, TRUTH, WRONG, Reader, Term, Used
 from .facts import Fact, nearest
 from .instruments import Duration, EntryCounter, Instrument, PartChart, PartRate, PartWatch
+from .terms import LIST, NUMBER, STATE, TEXT, TRUTH, WRONG, Term, Used
+
+if TYPE_CHECKING:
+    from .expression import Reader
 
 BACKGROUNDS = ("empty", "between", "background", "none")
 LONGEST_WINDOW_S = 7 * 86400.0
@@ -200,7 +205,7 @@ def _probability(reader: Reader, node: ast.Call, values: dict[str, Any]) -> Term
     label: str | None = values.get("label")
     if label is not None and label in (UNKNOWN, INVALID, "none"):
         return reader.wrong(node, f'"{label}" has no probability: name one of the labels of the model')
-    if label is not None and not reader.check_label(fact, label, node):
+    if label is not None and not check_label(reader, fact, label, node):
         return Term(WRONG, lambda: float("nan"))
     reader.used.scored = True
     return Term(NUMBER, lambda: fact.probability(label))
@@ -231,7 +236,8 @@ def _build(
     if name == "duration":
         return Duration(subject.holds)
     if name in ("count", "rate_per_minute"):
-        return EntryCounter(subject.holds, _waits(subject), values["window"], name == "rate_per_minute")
+        per_minute, only_rules = name == "rate_per_minute", not subject.used.facts
+        return EntryCounter(subject.holds, _waits(subject), values["window"], per_minute, only_rules)
     watch = _watch(reader, node, name, subject, values.get("background"))
     if watch is None:
         return None
@@ -273,6 +279,10 @@ def _watch(
                 f"(it has: {', '.join(labels[:12])}), or background = [] if every change is a new part",
             )
             return None
-    elif not all([reader.check_label(fact, label, node) for label in background]):
-        return None
+    else:
+        mistakes = len(reader.mistakes)
+        for label in background:
+            check_label(reader, fact, label, node)
+        if len(reader.mistakes) > mistakes:
+            return None
     return PartWatch(lambda: fact.label, frozenset(background), subject.holds)

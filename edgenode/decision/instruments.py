@@ -1,7 +1,7 @@
 """What functions of rules remember: entries in a time window, how long a condition holds, parts that passed.
 
-An instrument is updated at each instant at which a region it names was observed, and only then; updating twice
-at one instant changes nothing. Times are the rule set's monotonic seconds.
+An instrument is updated at each instant at which a region it names was observed, and only then; updating
+twice at one instant changes nothing. Times are the rule set's monotonic seconds.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from .control_charts import Chart
 ENTRY_LIMIT = 10_000
 """Entries a counter remembers. Beyond it the oldest go, so that a count never exceeds this."""
 TICK_S = 1e-6
-"""Times closer than this are the same: sums of floats that stand for the same moment may differ in the last bits."""
+"""Times closer than this are the same: sums of floats that stand for the same moment may differ in the last
+bits."""
 
 Condition = Callable[[], bool]
 
@@ -45,15 +46,23 @@ class EntryCounter:
     """Counts the moments at which a condition begins to hold, over the last `window_s` seconds.
 
     While a region of the condition is unknown or invalid the counter waits (`waits`), so that a passage
-    interrupted by doubt counts once. What holds already at the first look is no entry.
+    interrupted by doubt counts once. What holds already at the first look is no entry; `known_false`: it is
+    known not to have held before (rules are inactive in the beginning).
     """
 
-    def __init__(self, holds: Condition, waits: Condition, window_s: float, per_minute: bool = False) -> None:
+    def __init__(
+        self,
+        holds: Condition,
+        waits: Condition,
+        window_s: float,
+        per_minute: bool = False,
+        known_false: bool = False,
+    ) -> None:
         self._holds = holds
         self._waits = waits
         self._window_s = window_s
         self._scale = 60.0 / window_s if per_minute else 1.0
-        self._before: bool | None = None
+        self._before: bool | None = False if known_false else None
         self._entries: deque[float] = deque(maxlen=ENTRY_LIMIT)
 
     def update(self, now_s: float) -> None:
@@ -110,11 +119,11 @@ class Duration:
 class PartWatch:
     """Cuts a region's states into parts and judges each once.
 
-    A part is one stay of the region outside its background labels (`empty`): from the entry into any other label
-    to the return to a background label. Without background labels every change to another label is a new part.
-    It counts as a hit when the condition held at any decided moment of the stay. `unknown` neither ends a part
-    nor begins one; `invalid` throws the present part away, for not all of it was seen, and so is a part that
-    was there already at the first look.
+    A part is one stay of the region outside its background labels (`empty`): from the entry into any other
+    label to the return to a background label. Without background labels every change to another label is a
+    new part. It counts as a hit when the condition held at any decided moment of the stay. `unknown` neither
+    ends a part nor begins one; `invalid` throws the present part away, for not all of it was seen, and so is
+    a part that was there already at the first look.
     """
 
     def __init__(self, label: Callable[[], str], background: frozenset[str], hit: Condition) -> None:

@@ -4,17 +4,18 @@ Single-label models. With s(l) the smoothed score of label l, the state changes 
 
 - From `unknown`, `invalid` or nothing: to the label with s ≥ enter that has the greatest s/enter.
 - From label c: to a label l with s(l) ≥ enter(l), if s(l)/enter(l) > s(c)/leave(c). A sensitive label (low
-  thresholds) can so win over a more probable one, and whoever is the state has the advantage of `leave` < `enter`.
+  thresholds) can so win over a more probable one, and whoever is the state has the advantage of `leave` <
+  `enter`.
 - From label c, when s(c) < leave(c) and no label enters: to `unknown`.
 - To `unknown`, whatever the scores, while the smoothed confidence (the most probable label's calibrated
   probability, averaged over the same window) is under the abstain threshold.
 - A label stays at least `hold_s`; `unknown` and `invalid` don't hold.
-- `invalid` is entered at once when the camera's picture cannot be trusted and left only after the camera has been
-  declared good again, by samples captured after that; the smoothing starts from nothing.
+- `invalid` is entered at once when the camera's picture cannot be trusted and left only after the camera has
+  been declared good again, by samples captured after that; the smoothing starts from nothing.
 
-Multi-label models. Each label comes and goes by its own thresholds and hold. `Decision.present` lists the labels
-that hold; `Decision.label` is the one of them with the greatest s/enter, or `none`. They don't abstain: no single
-number is their confidence.
+Multi-label models. Each label comes and goes by its own thresholds and hold. `Decision.present` lists the
+labels that hold; `Decision.label` is the one of them with the greatest s/enter, or `none`. They don't
+abstain: no single number is their confidence.
 """
 
 from __future__ import annotations
@@ -172,7 +173,7 @@ class RegionState:
             score, label = scores[best], self._labels[best]
             return label, score, f"enters {label}: score {score:.2f}, entered from {self._enter[best]:.2f}"
         top = max(range(len(scores)), key=scores.__getitem__)
-        text = f"unknown: best is {self._labels[top]} with {scores[top]:.2f}, entered from {self._enter[top]:.2f}"
+        text = f"unknown: best is {self._labels[top]} {scores[top]:.2f}, entered from {self._enter[top]:.2f}"
         return UNKNOWN, scores[top], text
 
     def _decide_many(self, prediction: Prediction, scores: list[float], named: dict[str, float]) -> Decision:
@@ -299,8 +300,8 @@ def decision_from_json(state: JsonObject, offset_s: float) -> Decision:
 def clock_offset_s(state: JsonObject, now_s: float, now_at: datetime) -> float:
     """How much our monotonic clock reads more than the exporting process's did, by way of UTC.
 
-    Monotonic clocks start anew with each boot; UTC tells how long the pause was. A UTC clock set back in between
-    counts as a pause of no time, so that nothing restored lies in the future.
+    Monotonic clocks start anew with each boot; UTC tells how long the pause was. A UTC clock set back in
+    between counts as a pause of no time, so that nothing restored lies in the future.
     """
     pause = now_at - datetime.fromisoformat(state["anchor_at"])
     return now_s - (float(state["anchor_s"]) + max(pause, timedelta()).total_seconds())

@@ -10,11 +10,12 @@ from enum import StrEnum
 from edgenode.records import Event, JsonObject, Severity
 
 from .event_machine import EventMachine, Lifetime, Subject
-from .expression import Compiled, Used, compile_condition
+from .expression import compile_condition
 from .facts import Fact, World
 from .instruments import Instrument
 from .schedule import Schedule, ScheduleWatch
 from .sequences import Sequence
+from .terms import Compiled, Used
 
 QUOTED_TEXT = 120
 """Characters of a condition that are quoted in an event's reason."""
@@ -67,12 +68,15 @@ class Rule:
     def __init__(self, spec: RuleSpec, conditions: list[Compiled], new_id: Callable[[datetime], str]) -> None:
         self.spec = spec
         self.enabled = spec.enabled
+        self.used = merge([condition.used for condition in conditions])
+        only_counts = bool(self.used.instruments) and not self.used.atoms
+        """It is about a number: another label of the region is no news of its event."""
         self.machine = EventMachine(
             Lifetime(
                 spec.name,
                 spec.for_s,
                 spec.cooldown_s,
-                spec.updates,
+                "off" if only_counts and spec.updates == "change" else spec.updates,
                 spec.update_every_s,
                 spec.severity,
                 spec.snapshot,
@@ -83,17 +87,24 @@ class Rule:
         self._holds = conditions[0].holds
         self._sequence = Sequence(len(conditions), spec.within_s) if spec.sequence else None
         self._schedule = ScheduleWatch(spec.schedule)
-        self.used = merge([condition.used for condition in conditions])
         self.facts: list[Fact] = list(self.used.facts)
         """Regions that events are about, most important first; the rule set adds those of rules it names."""
         self.atoms = list(self.used.atoms)
-        self._counted = self.used.counted[0] if self.used.counted and not self.atoms else None
+        self._counted = self.used.counted[0] if only_counts and self.used.counted else None
         """(region, label) that a rule which only counts is about."""
         if spec.sequence:
-            last = conditions[-1].used.facts
-            self.facts.sort(key=lambda fact: fact not in last)
+            last = conditions[-1].used
+            self.facts.sort(key=lambda fact: fact not in last.facts)
+            self.atoms = list(last.atoms)
+        self.named = [*self.used.named, *self.used.counted]
+        """The (region, label) pairs of its comparisons."""
         self.instruments: list[Instrument] = self.used.instruments
         self.timed = self.used.timed or spec.schedule is not None
+        self.restless = self.timed or self.used.scored or spec.updates == "peak"
+        """Whether each sample of its regions matters, not only another label."""
+        self.told_status: RuleStatus | None = None
+        self.told_since_s: float | None = None
+        """What the trace was told last."""
         self.due_queued_s: float | None = None
         self.waiting = False
         """Whether it is to be looked at when the instant closes."""
@@ -141,7 +152,8 @@ class Rule:
         return self.machine.step(holds and self.in_force, now_s, now_at, self._subject, self._reason, begun)
 
     def _subject(self) -> Subject:
-        """The first region whose comparison is true now; the region an open event started with, if there is one."""
+        """The first region whose comparison is true now; the region an open event started with, if there is
+        one."""
         fact: Fact | None = None
         if self.machine.open is not None:
             started = self.machine.open.subject
@@ -202,8 +214,7 @@ class Rule:
                 parts.append(f"{fact.name} is {decision.reason if ': ' in decision.reason else fact.label}")
             else:
                 parts.append(f"{fact.name} is {fact.label} ({decision.probability:.2f})")
-        for instrument in self.instruments[:3]:
-            parts.append(f"measured {instrument.measure(self.now_s):.4g}")
+        parts.extend(f"measured {each.measure(self.now_s):.4g}" for each in self.instruments[:3])
         return ", ".join(parts) or "no region is named"
 
     def progress_text(self) -> str:
@@ -237,13 +248,11 @@ def merge(all_used: list[Used]) -> Used:
     """What several conditions use together, each thing once, in the order of naming."""
     merged = Used()
     for used in all_used:
-        for mine, theirs in (
-            (merged.facts, used.facts),
-            (merged.rules, used.rules),
-            (merged.instruments, used.instruments),
-        ):
-            mine.extend(each for each in theirs if each not in mine)  # type: ignore[attr-defined]
+        merged.facts.extend(each for each in used.facts if each not in merged.facts)
+        merged.rules.extend(each for each in used.rules if each not in merged.rules)
+        merged.instruments.extend(each for each in used.instruments if each not in merged.instruments)
         merged.atoms.extend(used.atoms)
+        merged.named.extend(used.named)
         merged.counted.extend(used.counted)
         merged.scored = merged.scored or used.scored
         merged.timed = merged.timed or used.timed

@@ -24,11 +24,11 @@ class RuleSet:
     """Evaluates rules over the decided states. Pure and not thread-safe: the caller serialises the calls.
 
     What happens at one instant is looked at once all of it is known: `observe` only takes the decision in and
-    returns the events of earlier instants; `tick` closes the instant. So the order in which cameras' samples of
-    one instant arrive changes nothing. Call `tick` after each batch of decisions and, while nothing comes, about
-    four times a second: dwell, cooldown and schedules go on by it. Dwell, cooldown and periodic updates happen at
-    their exact times however late the next call is; conditions over time (`duration`, `count`, schedules) are looked
-    at when a region they name is observed and at each tick.
+    returns the events of earlier instants; `tick` closes the instant. So the order in which cameras' samples
+    of one instant arrive changes nothing. Call `tick` after each batch of decisions and, while nothing comes,
+    about four times a second: dwell, cooldown and schedules go on by it. Dwell, cooldown and periodic updates
+    happen at their exact times however late the next call is; conditions over time (`duration`, `count`,
+    schedules) are looked at when a region they name is observed and at each tick.
 
     Time never goes back: a decision that is older than what was seen counts as of now.
     """
@@ -40,7 +40,8 @@ class RuleSet:
         new_id: Callable[[datetime], str],
         trace: Trace | None = None,
     ) -> None:
-        """`new_id` names an event that begins at the given time. Raises ConfigurationError with all mistakes."""
+        """`new_id` names an event that begins at the given time. Raises ConfigurationError with all
+        mistakes."""
         listed = list(specs)
         self._world = World(Inventory(inventory.regions, tuple(spec.name for spec in listed)))
         self._rules = _in_order(_bind_all(listed, self._world, new_id))
@@ -72,6 +73,13 @@ class RuleSet:
         """Rules with an open event, and its id."""
         return {rule.name: rule.machine.open.id for rule in self._rules if rule.machine.open is not None}
 
+    def subjects(self) -> dict[str, tuple[tuple[str, str, str], ...]]:
+        """For each rule the (camera, region, label) that its condition names, in order."""
+        return {
+            rule.name: tuple(dict.fromkeys((fact.camera, fact.region, label) for fact, label in rule.named))
+            for rule in self._rules
+        }
+
     def is_enabled(self, rule: str) -> bool:
         return self._rules[self._positions[rule]].enabled
 
@@ -89,8 +97,10 @@ class RuleSet:
         rules = self._rules
         for position in self._watching[fact]:
             rule = rules[position]
-            if changed or rule.used.scored or rule.timed or rule.machine.open is not None:
+            if changed or rule.restless:
                 self._wait(position)
+            elif rule.machine.open is not None:
+                rule.machine.heighten(decision)
         return events
 
     def tick(self, now_s: float, now_at: datetime) -> list[Event]:
@@ -176,16 +186,21 @@ class RuleSet:
     def _after(self, position: int) -> None:
         """Remember what a rule has become: for rules that name it, for its next due time, for `explain`."""
         rule = self._rules[position]
-        active = rule.machine.open is not None
+        machine = rule.machine
+        active = machine.open is not None
         if self._world.active[rule.name] != active:
             self._world.active[rule.name] = active
             for follower in rule.followers:
                 self._wait(follower)
-        due_s = rule.machine.due_s
-        if due_s is not None and due_s != rule.due_queued_s:
-            rule.due_queued_s = due_s
-            heapq.heappush(self._due, (due_s, position))
-        self.trace.judged(rule, self._now_at)
+        if machine.since_s is not None:
+            due_s = machine.due_s
+            if due_s is not None and due_s != rule.due_queued_s:
+                rule.due_queued_s = due_s
+                heapq.heappush(self._due, (due_s, position))
+        status = rule.status
+        if status is not rule.told_status or machine.since_s != rule.told_since_s:
+            rule.told_status, rule.told_since_s = status, machine.since_s
+            self.trace.judged(rule, self._now_at)
 
     def _wait(self, position: int) -> None:
         rule = self._rules[position]
@@ -213,9 +228,9 @@ class RuleSet:
         """Go on from an export; call it before anything is observed.
 
         Open events stay open until a sample of this process says otherwise. Those of rules that are gone or
-        changed end now: they are returned. A dwell in progress begins anew if there was a pause, and until a rule's
-        regions have been seen again it is not looked at: nobody watched in the meantime.
-        Raises KeyError, TypeError or ValueError on an object that `export` did not make.
+        changed end now: they are returned. A dwell in progress begins anew if there was a pause, and until a
+        rule's regions have been seen again it is not looked at: nobody watched in the meantime. Raises
+        KeyError, TypeError or ValueError on an object that `export` did not make.
         """
         if state["version"] != STATE_VERSION:
             return []

@@ -12,9 +12,9 @@ DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 class Schedule:
     """Local time ranges, the first minute included and the last one not.
 
-    A range that ends before it begins crosses midnight and belongs to the day on which it begins; one that ends
-    when it begins lasts a whole day. Local time follows the zone's clock: an hour that the clock skips in spring
-    never comes, one that comes twice in autumn counts both times.
+    A range that ends before it begins crosses midnight and belongs to the day on which it begins; one that
+    ends when it begins lasts a whole day. Local time follows the zone's clock: an hour that the clock skips
+    in spring never comes, one that comes twice in autumn counts both times.
     """
 
     ranges: tuple[tuple[int, int], ...] = ((0, 0),)

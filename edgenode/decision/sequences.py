@@ -1,4 +1,5 @@
-"""Conditions that must begin one after the other, within a time: far lane, then near lane, within four seconds."""
+"""Conditions that must begin one after the other, within a time: far lane, then near lane, within four
+seconds."""
 
 from __future__ import annotations
 
@@ -16,8 +17,8 @@ class Sequence:
     `within_s` after the first one. Conditions that begin at the same instant have no order and don't follow
     each other.
 
-    The reverse passage is followed too, and whichever is completed first uses up what both have gathered: after
-    near-far of one vehicle, the near of the next one does not complete far-near.
+    The reverse passage is followed too, and whichever is completed first uses up what both have gathered:
+    after near-far of one vehicle, the near of the next one does not complete far-near.
     """
 
     def __init__(self, steps: int, within_s: float) -> None:

@@ -1,16 +1,16 @@
 """Smoothing of one region's probabilities over a window in seconds, the same at any frame rate.
 
-What `window` W means: how far the smoothing looks back. A sliding mean over W seconds has a mean age of W/2, and
-an exponential average with time constant τ has a mean age of τ, so τ = W/2 makes both equally slow: a step from
-0 to 1 reaches 0.63 after W/2 and 0.86 after W. `window = 0` takes every sample as it is.
+What `window` W means: how far the smoothing looks back. A sliding mean over W seconds has a mean age of W/2,
+and an exponential average with time constant τ has a mean age of τ, so τ = W/2 makes both equally slow: a
+step from 0 to 1 reaches 0.63 after W/2 and 0.86 after W. `window = 0` takes every sample as it is.
 
 Exponential average at irregular times (a sample stands for the time since the one before it):
 
     α = 1 − exp(−Δt/τ)     m ← (1−α)·m + α·p     w ← (1−α)·w + α     score = m / w
 
 `w` is the weight gathered so far, so the score has no start-up bias (the correction of Adam: Kingma and Ba,
-"Adam: A Method for Stochastic Optimization", 2015, section 3): the first score is the first probability. The first
-sample has no Δt; it is given that of the second one.
+"Adam: A Method for Stochastic Optimization", 2015, section 3): the first score is the first probability. The
+first sample has no Δt; it is given that of the second one.
 
 After a gap (a closed gate) the next sample stands for the whole gap, so it outweighs what was before.
 """
@@ -31,7 +31,8 @@ class Smoother(Protocol):
     """Turns the probabilities of one region into scores. Not thread-safe; one a region."""
 
     def add(self, at_s: float, probabilities: list[float], confidence: float) -> tuple[list[float], float]:
-        """Scores (one a label) and the smoothed confidence after this sample. A late sample changes nothing."""
+        """Scores (one a label) and the smoothed confidence after this sample. A late sample changes
+        nothing."""
         ...
 
     def reset(self) -> None:
@@ -98,8 +99,8 @@ class ExponentialSmoother:
 class VoteSmoother:
     """Share of the time in the window during which each label was the most probable one.
 
-    Each sample votes for its most probable label with the time since the sample before it, at most the window;
-    votes older than the window are gone. Weights are whole microseconds, so that sums never drift.
+    Each sample votes for its most probable label with the time since the sample before it, at most the
+    window; votes older than the window are gone. Weights are whole microseconds, so that sums never drift.
     """
 
     __slots__ = ("_confidence", "_last_s", "_sums", "_total", "_votes", "_window_s")

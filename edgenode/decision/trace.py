@@ -1,4 +1,5 @@
-"""What happened lately, kept in RAM and bounded, so that `explain` can say why there was or wasn't an event."""
+"""What happened lately, kept in RAM and bounded, so that `explain` can say why there was or wasn't an
+event."""
 
 from __future__ import annotations
 
@@ -64,7 +65,6 @@ class Trace:
         self._judgements: dict[str, deque[Judgement]] = {}
         self._events: dict[str, deque[Event]] = {}
         self._notes: dict[str, deque[Note]] = {}
-        self._statuses: dict[str, tuple[str, datetime | None]] = {}
 
     def decided(self, decision: Decision) -> None:
         key = (decision.camera, decision.region)
@@ -74,14 +74,11 @@ class Trace:
         ring.append(decision)
 
     def judged(self, rule: Rule, now_at: datetime) -> None:
-        """Remember what `rule` is doing, if that is new."""
-        status = (rule.status, rule.machine.since_at)
-        if self._statuses.get(rule.name) == status:
-            return
-        self._statuses[rule.name] = status
+        """Remember what `rule` is doing now."""
         ring = self._judgements.setdefault(rule.name, deque(maxlen=PER_RULE))
-        cooldown_s = rule.machine.cooldown_left_s(rule.now_s)
-        ring.append(Judgement(now_at, str(status[0]), status[1], cooldown_s, rule.facts_text()))
+        machine = rule.machine
+        cooldown_s = machine.cooldown_left_s(rule.now_s)
+        ring.append(Judgement(now_at, str(rule.status), machine.since_at, cooldown_s, rule.facts_text()))
 
     def happened(self, event: Event) -> None:
         self._events.setdefault(event.rule, deque(maxlen=PER_RULE)).append(event)
@@ -118,8 +115,7 @@ def explain(trace: Trace, rule: Rule, camera: str | None, at: datetime) -> Expla
     facts = [fact for fact in rule.facts if camera in (None, fact.camera)]
     if not facts and camera is not None:
         lines.append(f"the rule names no region of camera {camera}")
-    for fact in facts:
-        lines.append(_decision_line(fact.name, trace.decisions(fact.camera, fact.region), at))
+    lines.extend(_decision_line(fact.name, trace.decisions(fact.camera, fact.region), at) for fact in facts)
     for name in dict.fromkeys(fact.camera for fact in facts):
         near = [each for each in trace.notes(name) if abs(each.at - at) <= timedelta(seconds=5)]
         lines.extend(f"camera {name}, {_clock(each.at)}: {each.text}" for each in near[-5:])
@@ -179,8 +175,9 @@ def _decision_line(name: str, decisions: list[Decision], at: datetime) -> str:
     scores = sorted(last.scores.items(), key=lambda item: -item[1])[:4]
     shown = ", ".join(f"{label} {score:.2f}" for label, score in scores)
     return (
-        f"{name} was {last.label} since {_clock(last.since_at)} ({last.reason}); last sample {age_s:.2f} s before: "
-        f"raw {last.raw_label} {last.raw_probability:.2f}" + (f", scores {shown}" if shown else "")
+        f"{name} was {last.label} since {_clock(last.since_at)} ({last.reason}); "
+        f"last sample {age_s:.2f} s before: raw {last.raw_label} {last.raw_probability:.2f}"
+        + (f", scores {shown}" if shown else "")
     )
 
 

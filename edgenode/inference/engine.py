@@ -33,11 +33,9 @@ class InferenceObserver(Protocol):
         ...
 
     def dropped(self, camera: str, reason: DropReason, count: int) -> None:
-        """`count` more samples of `camera` were offered and not answered.
+        """`count` more samples of `camera` were taken and not answered: `failed` or `non_finite`.
 
-        The buffer's own drops (`superseded`, `full`, `stale`, `closed`) arrive here after each batch and once
-        more when the engine ends, so these sums lag behind `SampleBuffer.counts` and then equal them;
-        `failed` and `non_finite` are samples that had been taken.
+        What was dropped before it was taken stands in `SampleBuffer.counts`, not here.
         """
         ...
 
@@ -93,7 +91,6 @@ class Engine:
         self._stopping = threading.Event()
         self._drain_until_s = float("inf")
         self._heartbeat_s = self._clock.monotonic()
-        self._reported: Counter[tuple[str, DropReason]] = Counter()
         self._failures_in_a_row = 0
         self._deliver_failures = 0
         self._delivering = True
@@ -136,27 +133,33 @@ class Engine:
             self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
+    def misfit(self, classifier: Classifier) -> str | None:
+        """Why `classifier` cannot take over while cameras and rules stay as they are, or None.
+
+        It would need other samples than the cameras cut, or answer with other labels than the rules know.
+        """
+        new, old = classifier.card, self._classifier.card
+        for what, new_value, old_value in (
+            ("name", classifier.identity.name, self._classifier.identity.name),
+            ("input", new.input, old.input),
+            ("labels", new.labels, old.labels),
+            ("task", new.task, old.task),
+        ):
+            if new_value != old_value:
+                return f"the new version's {what} differs: {new_value} instead of {old_value}"
+        return None
+
     def swap(self, classifier: Classifier) -> Classifier:
         """Let `classifier` serve from the next batch on; returns the one that served until now.
 
         Waits for the batch that runs now, if any. Nothing held is lost and nothing is classified twice.
-        Raises ModelError, and keeps the old one, when the new one would need other samples than the cameras
-        cut, or answers with other labels than the rules know.
+        Raises ModelError, and keeps the old one, when the new one is a `misfit`.
         """
         with self._running:
-            old = self._classifier
-            for what, new_value, old_value in (
-                ("name", classifier.card.name, old.card.name),
-                ("input", classifier.card.input, old.card.input),
-                ("labels", classifier.card.labels, old.card.labels),
-                ("task", classifier.card.task, old.card.task),
-            ):
-                if new_value != old_value:
-                    raise ModelError(
-                        f"model {self.model}: the new version's {what} differs ({new_value} instead of "
-                        f"{old_value}); change it with the configuration and a restart"
-                    )
-            self._classifier = classifier
+            misfit = self.misfit(classifier)
+            if misfit is not None:
+                raise ModelError(f"model {self.model}: {misfit}; change it with the configuration")
+            old, self._classifier = self._classifier, classifier
         return old
 
     def _work(self) -> None:
@@ -168,7 +171,6 @@ class Engine:
             except Exception:
                 log.exception("model %s: the inference thread failed on a batch and goes on", self.model)
                 self._pause()
-        self._report_drops()
 
     def _drained(self) -> bool:
         """While stopping: whether nothing is held any more, or time is up and the rest has been dropped."""
@@ -181,7 +183,6 @@ class Engine:
         batch = self._buffer.take(self._options.max_batch, self._options.idle_s, self._options.max_wait_s)
         if batch is not None:
             self._classify(batch)
-        self._report_drops()
         self._heartbeat_s = self._clock.monotonic()
 
     def _classify(self, batch: Batch) -> None:
@@ -238,14 +239,6 @@ class Engine:
         for camera, count in Counter(cameras).items():
             self._observer.dropped(camera, reason, count)
         self._observer.inference_failed(self.model, reason.value)
-
-    def _report_drops(self) -> None:
-        now = self._buffer.counts().dropped_by_camera
-        for (camera, reason), count in now.items():
-            more = count - self._reported[camera, reason]
-            if more:
-                self._reported[camera, reason] = count
-                self._observer.dropped(camera, reason, more)
 
     def _pause(self) -> None:
         """Wait before the next batch, or until the node stops, with a sign of life every `idle_s`."""

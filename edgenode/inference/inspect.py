@@ -3,39 +3,70 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from edgenode.errors import ModelError
 from edgenode.inference.card import Evaluation, Interval, ModelCard
 from edgenode.inference.onnx_file import OnnxFile, Port, card_of, parse_onnx, read_model_bytes
 from edgenode.records import JsonObject
 
+if TYPE_CHECKING:
+    from edgenode.inference.classifier import ClassifierOptions
+
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """A model file's identity, outline and card. Nothing was run: `Classifier.load` proves a model."""
+    """A model file's identity, outline and card, and whether this node takes it."""
 
     path: Path
     sha256: str
     outline: OnnxFile
     card: ModelCard
+    proven: bool
+    """Whether it was loaded and its golden vector run."""
+    refusal: str | None
+    """Why this node refuses it; None when it was not proven or is taken."""
 
 
-def inspect_model(path: Path) -> Inspection:
-    """Read the file at `path`. Raises ModelError; a file without a card is refused like everywhere."""
+def inspection(path: Path, prove: bool = True, options: ClassifierOptions | None = None) -> Inspection:
+    """Read the file at `path` and, unless told not to, load it as a node would.
+
+    Raises ModelError for a file that is no model or has no card; what else is wrong stands in `refusal`.
+    """
     data = read_model_bytes(path)
     outline = parse_onnx(data, str(path))
-    return Inspection(path, hashlib.sha256(data).hexdigest(), outline, card_of(outline, str(path)))
+    card = card_of(outline, str(path))
+    refusal = _refusal(data, path, options) if prove else None
+    return Inspection(path, hashlib.sha256(data).hexdigest(), outline, card, prove, refusal)
 
 
-def as_json(inspection: Inspection) -> JsonObject:
-    """The inspection as a JSON object: `file`, `graph`, `card`."""
-    outline = inspection.outline
+def _refusal(data: bytes, path: Path, options: ClassifierOptions | None) -> str | None:
+    from edgenode.inference.classifier import Classifier  # brings onnxruntime, which reading alone can spare
+
+    try:
+        Classifier.load_bytes(data, str(path), options).close()
+    except ModelError as error:
+        return str(error)
+    return None
+
+
+def inspection_json(found: Inspection) -> str:
+    """One JSON object: `file`, `graph`, `card`, `accepted` (null when not proven) and `refusal`."""
+    return json.dumps(_as_object(found), indent=2, ensure_ascii=False)
+
+
+def _as_object(found: Inspection) -> JsonObject:
+    outline = found.outline
     return {
+        "accepted": found.refusal is None if found.proven else None,
+        "refusal": found.refusal,
         "file": {
-            "path": str(inspection.path),
-            "sha256": inspection.sha256,
+            "path": str(found.path),
+            "sha256": found.sha256,
             "size_bytes": outline.size_bytes,
             "external_data": list(outline.external_data),
         },
@@ -48,13 +79,13 @@ def as_json(inspection: Inspection) -> JsonObject:
             "operators": dict(outline.operators),
             "parameter_bytes": outline.parameter_bytes,
         },
-        "card": inspection.card.model_dump(mode="json", exclude_none=True),
+        "card": found.card.model_dump(mode="json", exclude_none=True),
     }
 
 
-def as_text(inspection: Inspection) -> str:
-    """The inspection as lines of at most about 100 characters, without colour."""
-    card, outline = inspection.card, inspection.outline
+def inspection_text(found: Inspection) -> str:
+    """Lines for people, without colour."""
+    card, outline = found.card, found.outline
     spec, training = card.input, card.training
     opsets = ", ".join(f"{domain or 'ai.onnx'} {version}" for domain, version in outline.opsets.items())
     operators = ", ".join(f"{count} {name}" for name, count in list(outline.operators.items())[:8])
@@ -63,8 +94,8 @@ def as_text(inspection: Inspection) -> str:
         "",
         *_table(
             [
-                ("file", str(inspection.path)),
-                ("sha256", inspection.sha256),
+                ("file", str(found.path)),
+                ("sha256", found.sha256),
                 ("size", f"{_size(outline.size_bytes)}, of it {_size(outline.parameter_bytes)} parameters"),
                 ("created", card.created_at),
                 ("labels", ", ".join(card.labels)),
@@ -81,12 +112,13 @@ def as_text(inspection: Inspection) -> str:
                 ("network", f"{training.architecture}, {training.parameters:,} parameters"),
                 ("trained", _training(card)),
                 ("golden", f"{card.golden.count} pictures, within {card.golden.tolerance:g}"),
-                ("external", f"REFUSED: data in other files: {', '.join(outline.external_data)}")
-                if outline.external_data
-                else ("", ""),
+                ("external", ", ".join(outline.external_data)),
+                ("accepted", "not tried" if not found.proven else "yes" if found.refusal is None else "NO"),
             ]
         ),
     ]
+    if found.refusal is not None:
+        lines += ["", f"this node refuses it: {found.refusal}"]
     if card.thresholds:
         lines += ["", "thresholds (from the validation part)", *_thresholds(card)]
     if card.quantisation is not None:

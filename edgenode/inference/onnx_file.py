@@ -7,9 +7,13 @@ Field numbers: onnx/onnx.proto of ONNX 1.23 (they never change).
 from __future__ import annotations
 
 import hashlib
+import os
+import stat
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from io import BufferedReader
 from pathlib import Path
 
 from edgenode.errors import ModelError
@@ -85,11 +89,8 @@ class _Found:
 
 def read_model_bytes(path: Path, limit_bytes: int = MAX_FILE_BYTES) -> bytes:
     """The whole file, read once: what is checked is what is loaded. Raises ModelError."""
-    try:
-        with path.open("rb") as stream:
-            data = stream.read(limit_bytes + 1)
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from error
+    with _reading(path) as stream:
+        data = stream.read(limit_bytes + 1)
     if len(data) > limit_bytes:
         raise ModelError(f"{path}: over the limit of {limit_bytes // 2**20} MiB for a model file")
     if not data:
@@ -101,9 +102,18 @@ def read_model_bytes(path: Path, limit_bytes: int = MAX_FILE_BYTES) -> bytes:
 
 def file_sha256(path: Path) -> str:
     """Lower-case hexadecimal SHA-256 of the file, read in pieces. Raises ModelError."""
+    with _reading(path) as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[BufferedReader]:
+    """`path` open for reading, if it is a regular file: a pipe could keep a node waiting for ever."""
     try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as stream:
+            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                raise ModelError(f"{path}: is no regular file")
+            yield stream
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from error
 
@@ -174,13 +184,11 @@ def _model(data: bytes, found: _Found) -> None:
             _function(data, item, found)
 
 
-def _messages(data: bytes, parent: wire.Field, found: _Found, *numbers: int) -> list[wire.Field]:
+def _messages(data: bytes, parent: wire.Field, found: _Found, *numbers: int) -> Iterator[wire.Field]:
     """The embedded messages of `parent` with one of the field `numbers`."""
-    return [
-        item
-        for item in wire.fields(data, parent.start, parent.end, found.budget)
-        if item.number in numbers and item.wire_type == wire.BYTES
-    ]
+    for item in wire.fields(data, parent.start, parent.end, found.budget):
+        if item.number in numbers and item.wire_type == wire.BYTES:
+            yield item
 
 
 def _graph(data: bytes, graph: wire.Field, found: _Found, depth: int) -> None:

@@ -92,8 +92,8 @@ class SampleBuffer:
             if self._closed:
                 self._dropped[sample.camera, DropReason.CLOSED] += 1
                 return DropReason.CLOSED
-            self._next_number += 1
             reason = self._make_room(region)
+            self._next_number += 1
             self._lines.setdefault(region, deque()).append(_Waiting(sample, self._next_number, now_s))
             self._held += 1
             self._arrived.notify()

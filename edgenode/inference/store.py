@@ -59,11 +59,11 @@ class ModelStore:
         options = replace(options or ClassifierOptions(), expected_sha256=expected_sha256)
         data = read_model_bytes(path)
         classifier = Classifier.load_bytes(data, str(path), options)
-        identity = classifier.identity
+        name, sha256 = classifier.card.name, classifier.identity.sha256
         classifier.close()
-        with self._changing(identity.name, create=True) as folder:
-            _write_atomically(folder / f"{identity.sha256}.onnx", data)
-        return self.find(identity.name, identity.sha256)
+        with self._changing(name, create=True) as folder:
+            _write_atomically(folder / f"{sha256}.onnx", data)
+        return self.find(name, sha256)
 
     def activate(self, name: str, sha256: str) -> InstalledModel:
         """Let `active` name this file, and `previous` the one before it. The file's hash is checked."""
@@ -168,7 +168,12 @@ class ModelStore:
 
     def _pointed(self, name: str, pointer: str) -> InstalledModel | None:
         sha256 = _read_pointer(self._folder(name), pointer)
-        return None if sha256 is None else self.find(name, sha256)
+        if sha256 is None:
+            return None
+        found = next((model for model in self.models(name) if model.sha256 == sha256), None)
+        if found is None:
+            raise ModelError(f"model {name}: `{pointer}` names {sha256}, which is gone; install it again")
+        return found
 
     def _folder(self, name: str) -> Path:
         if not _NAME.fullmatch(name):

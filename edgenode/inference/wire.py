@@ -13,8 +13,8 @@ from edgenode.errors import ModelError
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 
-MAX_FIELDS = 4_000_000
-"""Fields looked at in one file: some seconds of work. A real model of 500 operators has under 20,000."""
+MAX_FIELDS = 1_000_000
+"""Fields looked at in one file: a second or two of work. A real model of 500 operators has under 20,000."""
 
 
 @dataclass(slots=True)

@@ -1,7 +1,7 @@
 """The node's own HTTP listener: /metrics, /healthz, /readyz, /status.json and a status page.
 
 The standard library's threading server, bounded: at most `MAX_CONNECTIONS` at once (more are answered 503
-without a thread), one request a connection, `REQUEST_LIMIT_S` for all of it, small requests, no request body.
+without a thread), one request a connection, `request_limit_s` for all of it, small requests, no request body.
 A scraper, a probe and a browser need no more; an asynchronous framework would bring a dependency and an event
 loop for three requests a minute. There is no authentication: it listens on loopback unless told otherwise.
 """
@@ -59,9 +59,15 @@ class HttpServer:
     """
 
     def __init__(
-        self, listen: tuple[str, int], metrics: Metrics, health: Health, page: Callable[[], JsonObject]
+        self,
+        listen: tuple[str, int],
+        metrics: Metrics,
+        health: Health,
+        page: Callable[[], JsonObject],
+        request_limit_s: float = REQUEST_LIMIT_S,
     ) -> None:
         self._listen = listen
+        self._request_limit_s = request_limit_s
         self._content = _Content(metrics, health, page)
         self._server: _BoundedServer | None = None
         self._thread: threading.Thread | None = None
@@ -78,7 +84,7 @@ class HttpServer:
         """Raises ConfigurationError at once when the address cannot be had: trying again would not help."""
         host, port = self._listen
         try:
-            self._server = _BoundedServer(self._listen, self._content)
+            self._server = _BoundedServer(self._listen, self._content, self._request_limit_s)
         except (OSError, OverflowError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             raise ConfigurationError(
@@ -153,8 +159,9 @@ class _BoundedServer(HTTPServer):
     allow_reuse_address = True
     request_queue_size = 16
 
-    def __init__(self, listen: tuple[str, int], content: _Content) -> None:
+    def __init__(self, listen: tuple[str, int], content: _Content, request_limit_s: float) -> None:
         self.content = content
+        self._request_limit_s = request_limit_s
         self._lock = threading.Lock()
         self._open: dict[socket.socket, tuple[float, threading.Thread]] = {}
         if ":" in listen[0]:
@@ -202,7 +209,7 @@ class _BoundedServer(HTTPServer):
 
     def service_actions(self) -> None:
         """Runs every `_POLL_S`: cuts connections that are over their time."""
-        limit = time.monotonic() - REQUEST_LIMIT_S
+        limit = time.monotonic() - self._request_limit_s
         with self._lock:
             late = [request for request, (since, _) in self._open.items() if since < limit]
             for request in late:

@@ -91,6 +91,7 @@ class InferenceMetrics:
             ["model", "version", "sha256"],
             registry=registry,
         )
+        self._run_s: dict[str, float] = {}
         self._serving: dict[str, ModelIdentity] = {}
         self._samples = _SampleAccount(registry)
 
@@ -98,6 +99,12 @@ class InferenceMetrics:
         self._inferences[model].inc(size)
         self._sizes[model].observe(size)
         self._infer_stage("infer", infer_s)
+        # Only the model's own thread reports its batches, so no two add to one entry.
+        self._run_s[model] = self._run_s.get(model, 0.0) + infer_s
+
+    def run_seconds(self) -> dict[str, float]:
+        """Seconds each model has run so far."""
+        return dict(self._run_s)
 
     def queue_seconds(self, s: float) -> None:
         self._infer_stage("queue", s)

@@ -62,7 +62,7 @@ class RedactingFormatter(logging.Formatter):
         self._redact = redact
 
     def format(self, record: logging.LogRecord) -> str:
-        message = self._redact(record.getMessage())
+        message = self._redact(_message(record))
         repeated = getattr(record, "repeated", 0)
         if repeated:
             message += f" ({repeated} more like this were left out in the last {WINDOW_S:.0f} s)"
@@ -96,6 +96,14 @@ class RedactingFormatter(logging.Formatter):
         return "\n".join(parts)
 
 
+def _message(record: logging.LogRecord) -> str:
+    """The record's text. A call whose arguments do not fit must neither raise nor print them unredacted."""
+    try:
+        return record.getMessage()
+    except Exception:
+        return f"{record.msg} (its arguments do not fit)"
+
+
 def _priority(level: int) -> int:
     return next((_PRIORITIES[step] for step in sorted(_PRIORITIES, reverse=True) if level >= step), 7)
 
@@ -122,7 +130,7 @@ class RepeatFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         # Handlers hold no lock while they filter; a race between two threads lets one line more through.
         now_s = self._monotonic()
-        key = (record.name, record.levelno, _NUMBER.sub("#", record.getMessage()))
+        key = (record.name, record.levelno, _NUMBER.sub("#", _message(record)))
         kind = self._kinds.pop(key, None)
         if kind is None or now_s - kind.since_s >= WINDOW_S:
             record.repeated = kind.held_back if kind is not None else 0

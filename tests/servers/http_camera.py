@@ -95,10 +95,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         super().setup()
         self.sockets.append(self.connection)
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, *_: object) -> None:
         """Nothing on stderr."""
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         if not self._authorised():
             return
         if self.behaviour.status != 200:

@@ -46,13 +46,13 @@ def test_of_a_25_fps_clip_every_fifth_frame_is_classified_and_the_end_is_told(
 
 
 def test_in_real_time_the_instants_of_a_clip_are_its_media_times(tmp_path: Path, recorder: Recorder) -> None:
-    numbered_clip(tmp_path / "c.mp4", 30)
+    numbered_clip(tmp_path / "c.mp4", 15)
     with running(camera_spec("c.mp4", tmp_path, fps=0), recorder):
         recorder.wait_status(CameraStatus.ENDED)
     times = [sample.captured_s for sample in recorder.samples]
     steps = np.diff(times)
-    assert len(times) == 30
-    assert times[-1] - times[0] >= 29 * 0.04 - 1e-6
+    assert len(times) == 15
+    assert times[-1] - times[0] >= 14 * 0.04 - 1e-6
     assert np.median(steps) == pytest.approx(0.04, abs=1e-6)
     assert SystemClock().monotonic() >= times[-1]
 
@@ -205,6 +205,8 @@ def test_a_fault_inside_is_told_logged_and_does_not_end_the_thread(
         assert "s3cret" not in report.reason
         assert not camera.join(0.0)
     assert "a fault inside" in caplog.text
+    assert "Traceback" in caplog.text
+    assert "s3cret" not in caplog.text
 
 
 def test_an_http_camera_that_drops_its_clients_is_opened_again(
@@ -232,7 +234,7 @@ def test_damaged_pictures_are_counted_and_not_classified(
 def test_a_frozen_camera_and_a_black_one_are_told(
     http_camera: StartHttp, tmp_path: Path, recorder: Recorder
 ) -> None:
-    limits = WatchLimits(frozen_after_s=1.0, blind_after_s=1.0)
+    limits = WatchLimits(frozen_after_s=0.6, blind_after_s=0.6)
     behaviour = Behaviour([jpeg(numbered(1))])
     server = http_camera(behaviour)
     with running(camera_spec(server.url("stream"), tmp_path, fps=10), recorder, limits=limits):
@@ -255,14 +257,14 @@ def test_a_refusal_is_asked_again_at_the_slow_pace_and_logged_once(
     with running(camera_spec(source, tmp_path), recorder):
         report = recorder.wait_status(CameraStatus.OFFLINE)
         assert "401" in report.reason
-        recorder.wait(lambda: len(recorder.reports) >= 4)  # three seconds: the quick pace would ask again
+        recorder.wait(lambda: len(recorder.reports) >= 3)  # the quick pace would have asked again
     assert len(behaviour.requests) <= 2
     assert len(caplog.records) == 1
     assert "wr0ng-secret" not in caplog.text + recorder.story()
 
 
 def test_settings_of_one_camera_do_not_leak_into_another(tmp_path: Path) -> None:
-    spec = camera_spec("synthetic:numbers", tmp_path, fps=3)
+    spec = camera_spec("synthetic:numbers", tmp_path, fps=10)
     first, second = Recorder(), Recorder()
     other = replace(spec, settings=spec.settings.model_copy(update={"name": "other"}))
     with running(spec, first), running(other, second):

@@ -61,7 +61,24 @@ def test_a_slow_stream_without_a_backlog_is_new() -> None:
     assert all(run(Freshness(), arrivals))
 
 
-def test_pictures_without_a_clock_are_new() -> None:
+def test_without_a_clock_the_burst_after_a_stall_is_old_and_what_follows_is_new() -> None:
     freshness = Freshness()
-    assert freshness.is_new(0.0, None)
-    assert freshness.is_new(100.0, None)
+    assert all(freshness.is_new(index * FRAME_S, None) for index in range(200))
+    burst = [freshness.is_new(20.0 + index * 0.002, None) for index in range(30)]
+    assert not any(burst)
+    after = [freshness.is_new(20.1 + index * FRAME_S, None) for index in range(30)]
+    assert all(after)
+
+
+def test_without_a_clock_a_stream_that_only_changed_its_pace_is_new_again_soon() -> None:
+    freshness = Freshness()
+    assert all(freshness.is_new(float(index), None) for index in range(20))
+    verdicts = [freshness.is_new(100.0 + index * 0.1, None) for index in range(100)]
+    assert not verdicts[0]
+    assert all(verdicts[21:])
+
+
+@given(st.floats(0.01, 0.9), st.integers(2, 300))
+def test_without_a_clock_a_stream_that_never_stalls_is_new(interval_s: float, count: int) -> None:
+    freshness = Freshness()
+    assert all(freshness.is_new(index * interval_s, None) for index in range(count))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import cv2
 import numpy as np
 import pytest
@@ -42,11 +44,9 @@ def test_a_box_is_never_empty_and_never_leaves_the_frame(
 @given(st.lists(st.floats(0.0, 1.0), min_size=0, max_size=5, unique=True), st.integers(20, 4000))
 def test_boxes_side_by_side_share_no_pixel_and_leave_none_out(cuts: list[float], width: int) -> None:
     edges = [0.0, *sorted(cut for cut in cuts if 0.0 < cut < 1.0), 1.0]
-    if any((right - left) * width < 1.0 for left, right in zip(edges, edges[1:], strict=False)):
+    if any((right - left) * width < 1.0 for left, right in pairwise(edges)):
         return
-    boxes = [
-        pixel_box((left, 0.0, right, 1.0), width, 10) for left, right in zip(edges, edges[1:], strict=False)
-    ]
+    boxes = [pixel_box((left, 0.0, right, 1.0), width, 10) for left, right in pairwise(edges)]
     columns = [column for box in boxes for column in range(box.x0, box.x1)]
     assert columns == list(range(width))
 
@@ -63,8 +63,9 @@ def test_a_box_a_polygon_and_a_quad_of_one_rectangle_agree(
     by_quad = cutter(quad=[(x0, y0), (x1, y0), (x1, y1), (x0, y1)]).cut(picture)
     assert by_quad.shape == by_box.shape
     assert np.abs(by_quad.astype(int) - by_box.astype(int)).max() <= 1
-    inner = [((a + 0.5) / width, (b + 0.5) / height) for a, b in
-             [(box.x0, box.y0), (box.x1 - 1, box.y0), (box.x1 - 1, box.y1 - 1), (box.x0, box.y1 - 1)]]  # fmt: skip
+    left, right, top, bottom = box.x0 + 0.5, box.x1 - 0.5, box.y0 + 0.5, box.y1 - 0.5
+    corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
+    inner = [(x / width, y / height) for x, y in corners]
     np.testing.assert_array_equal(cutter(polygon=inner).cut(picture), by_box)
 
 

@@ -147,7 +147,7 @@ def test_a_missing_provider_is_refused_not_replaced(tmp_path: Path, provider: st
         Classifier.load(path, ClassifierOptions(provider=provider))
 
 
-def test_400_flipped_copies_are_refused_or_answer_the_same() -> None:
+def test_400_flipped_copies_are_refused_or_answer_the_same(capfd: pytest.CaptureFixture[str]) -> None:
     """Without an expected hash. onnxruntime by itself takes 35 % of such copies."""
     original = model_bytes(Tiny())
     with Classifier.load_bytes(original, "original") as classifier:
@@ -168,6 +168,7 @@ def test_400_flipped_copies_are_refused_or_answer_the_same() -> None:
             taken += 1
             np.testing.assert_allclose(classifier.classify(images).probabilities, right, atol=tolerance)
     assert 0 < taken < 100
+    assert capfd.readouterr().out == "", "standard output belongs to the command line's answers"
 
 
 def test_400_flipped_copies_are_all_refused_by_their_hash() -> None:

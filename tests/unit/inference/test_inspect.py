@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from edgenode.errors import ModelError
 from edgenode.inference.card import ClassScore, Evaluation, Interval, Threshold
-from edgenode.inference.inspect import as_json, as_text, inspect_model
+from edgenode.inference.classifier import Classifier
+from edgenode.inference.inspect import inspection, inspection_json, inspection_text
 from edgenode.inference.onnx_file import file_sha256
 from tests.models import make_model
 
@@ -41,7 +44,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_text_says_what_the_card_and_the_graph_say(path: Path) -> None:
-    text = as_text(inspect_model(path))
+    text = inspection_text(inspection(path))
     lines = text.splitlines()
     for words in (
         "tiny 1.0.0  (single_label)",
@@ -65,25 +68,46 @@ def test_text_says_what_the_card_and_the_graph_say(path: Path) -> None:
 
 
 def test_json_holds_the_same_and_is_json(path: Path) -> None:
-    inspection = inspect_model(path)
-    data = json.loads(json.dumps(as_json(inspection)))
+    found = inspection(path)
+    data = json.loads(inspection_json(found))
+    assert data["accepted"] is True
+    assert data["refusal"] is None
     assert data["file"]["sha256"] == file_sha256(path)
     assert data["file"]["size_bytes"] == path.stat().st_size
     assert data["graph"]["inputs"] == [{"name": "images", "type": "uint8", "shape": ["N", 8, 8, 3]}]
     assert data["graph"]["opsets"] == {"ai.onnx": 18}
     assert data["card"]["evaluation"]["confusion"] == [[12, 2], [1, 15]]
-    assert type(inspection.card).model_validate(data["card"]) == inspection.card
+    assert type(found.card).model_validate(data["card"]) == found.card
 
 
 def test_a_model_without_an_evaluation_says_so(tmp_path: Path) -> None:
-    assert as_text(inspect_model(make_model(tmp_path / "m.onnx"))).endswith("not evaluated\n")
+    assert inspection_text(inspection(make_model(tmp_path / "m.onnx"))).endswith("not evaluated\n")
 
 
-def test_data_in_other_files_is_pointed_out(tmp_path: Path) -> None:
-    text = as_text(inspect_model(make_model(tmp_path / "m.onnx", defect="external_initializer")))
-    assert "REFUSED: data in other files: weight" in text
+@pytest.mark.parametrize("defect", ["external_initializer", "golden_wrong", "input_float"])
+def test_a_file_that_this_node_refuses_is_shown_with_the_reason(tmp_path: Path, defect: str) -> None:
+    path = make_model(tmp_path / "m.onnx", defect=defect)
+    found = inspection(path)
+    with pytest.raises(ModelError) as refused:
+        Classifier.load(path)
+    assert found.refusal == str(refused.value)
+    assert f"this node refuses it: {found.refusal}" in inspection_text(found)
+    data = json.loads(inspection_json(found))
+    assert (data["accepted"], data["refusal"]) == (False, found.refusal)
+
+
+def test_looking_without_proving_says_so_and_needs_no_onnxruntime(path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path\n"
+        "from edgenode.inference.inspect import inspection, inspection_json, inspection_text\n"
+        "found = inspection(Path(sys.argv[1]), prove=False)\n"
+        "assert 'not tried' in inspection_text(found)\n"
+        "assert '\"accepted\": null' in inspection_json(found)\n"
+        "assert 'onnxruntime' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", script, str(path)], check=True, timeout=60)
 
 
 def test_a_file_without_a_card_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no model card"):
-        inspect_model(make_model(tmp_path / "m.onnx", defect="no_card"))
+        inspection(make_model(tmp_path / "m.onnx", defect="no_card"))

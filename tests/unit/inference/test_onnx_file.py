@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -141,9 +142,11 @@ def test_a_file_over_the_limit_is_refused(tmp_path: Path) -> None:
         read_model_bytes(path, limit_bytes=3 * 2**20)
 
 
-@pytest.mark.parametrize("kind", ["missing", "folder"])
+@pytest.mark.parametrize("kind", ["missing", "folder", "pipe", "device"])
 def test_what_cannot_be_read_is_a_model_error_with_its_path(tmp_path: Path, kind: str) -> None:
-    path = tmp_path if kind == "folder" else tmp_path / "missing.onnx"
+    path = {"folder": tmp_path, "device": Path("/dev/zero")}.get(kind, tmp_path / "model.onnx")
+    if kind == "pipe":
+        os.mkfifo(path)
     for read in (read_card, read_onnx, file_sha256):
         with pytest.raises(ModelError, match=str(path)):
             read(path)

@@ -183,6 +183,17 @@ def test_stop_does_not_wait_for_a_silent_client() -> None:
         assert node.server.stop(20.0)
 
 
+def test_a_client_that_sends_too_slowly_is_cut_off() -> None:
+    server = HttpServer(("127.0.0.1", 0), Metrics(), Health(), dict, request_limit_s=0.1)
+    server.start()
+    try:
+        with socket.create_connection(server.address, timeout=30) as client:
+            client.sendall(b"GET /metrics HTTP/1.1\r\nX-Slow: ")
+            assert client.recv(1) == b""
+    finally:
+        assert server.stop(20.0)
+
+
 def test_a_port_in_use_is_one_clear_error() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

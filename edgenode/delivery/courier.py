@@ -1,0 +1,299 @@
+"""The publisher's thread: it alone owns the outbox, and decides at every moment what is sent next.
+
+One step: hear what the link reports, store what was handed over (one commit for all of it), note what the
+broker acknowledged, fill the window. Replies and states go before events, events in the order of their
+numbers.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from edgenode.clock import Clock
+from edgenode.delivery.commands import CommandRequest, CommandWorker, Gate
+from edgenode.delivery.identity import ClockCheck
+from edgenode.delivery.link import Link
+from edgenode.delivery.link_options import Acknowledged, Connected, Disconnected, Received
+from edgenode.delivery.mailbox import Mailbox
+from edgenode.delivery.messages import Origin
+from edgenode.delivery.storeroom import Storeroom
+from edgenode.delivery.topics import HOME_ASSISTANT_STATUS
+from edgenode.delivery.traffic import Traffic
+from edgenode.errors import OutboxError
+from edgenode.records import Message
+from edgenode.settings import OutboxSettings
+
+log = logging.getLogger(__name__)
+
+TICK_S = 1.0
+GOODBYE_S = 1.0
+"""How long the word `stopped` may take to be acknowledged."""
+_REPEAT_LOG_S = 60.0
+
+
+class DeliveryObserver(Protocol):
+    """What delivery measures. Called on the publisher's thread (`command` also on the command thread)."""
+
+    def event_appended(self, rule: str, event_type: str) -> None: ...
+    def event_delivered(self, count: int) -> None: ...
+    def deliver_seconds(self, s: float) -> None:
+        """From the hand-over of an event until it is safe on the disk."""
+        ...
+
+    def publish_seconds(self, s: float) -> None:
+        """From capture to PUBLISH; a message sent again counts again."""
+        ...
+
+    def ack_seconds(self, s: float) -> None:
+        """From capture to the broker's PUBACK."""
+        ...
+
+    def outbox(self, messages: int, bytes: int) -> None:  # noqa: A002 - the observer's word
+        ...
+
+    def evicted(self, reason: str, count: int) -> None: ...
+    def connected(self, connected: bool) -> None: ...
+    def refused(self, count: int) -> None: ...
+    def command(self, verb: str, ok: bool) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryStatus:
+    """One instant of the delivery, for health, status page and commands."""
+
+    connected: bool = False
+    reason: str = "not connected yet"
+    """Why there is no connection; empty while there is one."""
+    protocol: str = ""
+    degraded: bool = False
+    degraded_reason: str = ""
+    outbox_messages: int = 0
+    outbox_bytes: int = 0
+    oldest_s: float = 0.0
+    """Age of the oldest undelivered message."""
+    pending: int = 0
+    """Events in memory that are not on the disk yet."""
+    on_the_way: int = 0
+    appended: int = 0
+    delivered: int = 0
+    """Messages of the outbox the broker acknowledged, in all its life."""
+    evicted: int = 0
+    """Messages lost for any reason, in all the outbox's life; `lost` says which."""
+    lost: dict[str, int] = field(default_factory=dict)
+    refused: int = 0
+    dropped_states: int = 0
+    dropped_classifications: int = 0
+    unanswered_commands: int = 0
+    faults: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CourierParts:
+    origin: Origin
+    folder: Path
+    outbox: OutboxSettings
+    hold_without_subscriber: bool
+    mailbox: Mailbox
+    link: Link
+    gate: Gate
+    worker: CommandWorker
+    clock_check: ClockCheck
+    wake: threading.Event
+
+
+class Courier:
+    """`start`, `stop`, `join` by the publisher; `status` and `heartbeat_s` by anybody; the rest on its
+    thread.
+    """
+
+    def __init__(self, parts: CourierParts, observer: DeliveryObserver, clock: Clock) -> None:
+        self._parts = parts
+        self._observer = observer
+        self._clock = clock
+        self._storeroom = Storeroom(
+            parts.folder, parts.outbox, parts.origin, parts.clock_check, parts.mailbox, observer, clock
+        )
+        self._traffic = Traffic(
+            parts.origin,
+            parts.link,
+            parts.mailbox,
+            self._storeroom,
+            observer,
+            clock,
+            parts.hold_without_subscriber,
+        )
+        self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
+        self._stop_at_s: float | None = None
+        self._stopped: Message | None = None
+        self._reason = "not connected yet"
+        self._protocol = ""
+        self._logged: tuple[str, float] = ("", 0.0)
+        self._faults = 0
+        self._ticked_s = -TICK_S
+        self.heartbeat_s = clock.monotonic()
+        self.status = DeliveryStatus()
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, drain_s: float, stopped: Message) -> None:
+        self._stopped = stopped
+        self._stop_at_s = self._clock.monotonic() + drain_s
+        self._parts.wake.set()
+
+    def join(self, timeout_s: float) -> bool:
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def replay(self, since: datetime, result: Future[int]) -> None:
+        """On the thread, as a job of the mailbox."""
+        try:
+            result.set_result(self._storeroom.replay(since))
+        except OutboxError as error:
+            result.set_exception(error)
+
+    def _run(self) -> None:
+        self._observer.connected(False)
+        self._parts.link.start()
+        try:
+            while self._stop_at_s is None:
+                self._parts.wake.wait(self._patience_s())
+                self._parts.wake.clear()
+                self._step_safely()
+            self._drain(self._stop_at_s)
+            self._say_stopped()
+        finally:
+            self._parts.link.stop()
+            self._parts.link.join(self._parts.link.patience_s)
+            self._step_safely()
+            self._storeroom.close()
+
+    def _patience_s(self) -> float:
+        due_s = self._ticked_s + TICK_S - self._clock.monotonic()
+        return min(TICK_S, max(0.0, due_s))
+
+    def _step_safely(self) -> None:
+        """A fault in one step must not end the delivery of everything after it."""
+        self.heartbeat_s = self._clock.monotonic()
+        try:
+            self._step()
+        except Exception:
+            self._faults += 1
+            log.exception("a step of the delivery failed (%d so far); it goes on", self._faults)
+            self._clock.wait(threading.Event(), 0.1)
+
+    def _step(self) -> None:
+        now_s = self._clock.monotonic()
+        for report in self._parts.link.take():
+            self._hear(report)
+        for job in self._parts.mailbox.take_jobs():
+            job()
+        self._storeroom.store()
+        self._storeroom.settle(self._traffic.acknowledged)
+        if now_s - self._ticked_s >= TICK_S:
+            self._ticked_s = now_s
+            self._storeroom.tick()
+            if self._traffic.connected:
+                self._storeroom.notice()
+            self._tell()
+        self._traffic.fill()
+
+    def _hear(self, report: Connected | Disconnected | Acknowledged | Received) -> None:
+        if isinstance(report, Acknowledged):
+            self._traffic.answered(report)
+        elif isinstance(report, Received):
+            self._receive(report)
+        elif isinstance(report, Connected):
+            self._traffic.begin(report.generation, report.window)
+            self._reason, self._protocol = "", report.protocol
+            self._observer.connected(True)
+            self._ticked_s = -TICK_S
+            log.info(
+                "connected to the broker with MQTT %s, %d messages at once", report.protocol, report.window
+            )
+        else:
+            self._disconnected(report)
+
+    def _disconnected(self, report: Disconnected) -> None:
+        self._traffic.end()
+        self._reason = report.reason
+        self._observer.connected(False)
+        self._ticked_s = -TICK_S
+        if self._stop_at_s is not None:
+            return
+        now_s = self._clock.monotonic()
+        said, said_s = self._logged
+        if report.reason != said or now_s - said_s >= _REPEAT_LOG_S:
+            self._logged = (report.reason, now_s)
+            log.log(logging.ERROR if report.lasting else logging.WARNING, "no broker: %s", report.reason)
+
+    def _receive(self, received: Received) -> None:
+        if received.topic == HOME_ASSISTANT_STATUS:
+            if received.payload == b"online":
+                self._parts.mailbox.mark_retained_under("homeassistant/")
+            return
+        admitted = self._parts.gate.admit(received)
+        if isinstance(admitted, CommandRequest):
+            self._parts.worker.offer(admitted)
+        elif admitted is not None:
+            self._parts.mailbox.put_reply(admitted)
+
+    def _drain(self, stop_at_s: float) -> None:
+        """Go on until nothing more can be delivered or the time is up."""
+        while True:
+            self._step_safely()
+            left_s = stop_at_s - self._clock.monotonic()
+            stored = self._parts.mailbox.events_waiting == 0
+            if left_s <= 0.0 or (stored and (not self._traffic.connected or self._traffic.idle)):
+                return
+            self._parts.wake.wait(min(left_s, 0.1))
+            self._parts.wake.clear()
+
+    def _say_stopped(self) -> None:
+        if self._stopped is None:
+            return
+        self._parts.mailbox.put_retained(self._stopped)
+        until_s = self._clock.monotonic() + GOODBYE_S
+        while self._traffic.connected and self._clock.monotonic() < until_s:
+            self._step_safely()
+            if self._traffic.idle:
+                return
+            self._parts.wake.wait(0.05)
+            self._parts.wake.clear()
+
+    def _tell(self) -> None:
+        """Renew the status others see."""
+        counts = self._storeroom.counts
+        oldest_s = 0.0
+        if counts.oldest_at is not None:
+            oldest_s = max(0.0, (self._clock.now() - counts.oldest_at).total_seconds())
+        mailbox = self._parts.mailbox
+        self.status = DeliveryStatus(
+            connected=self._traffic.connected,
+            reason="" if self._traffic.connected else self._reason,
+            protocol=self._protocol if self._traffic.connected else "",
+            degraded=bool(self._storeroom.trouble or self._traffic.trouble),
+            degraded_reason="; ".join(filter(None, (self._storeroom.trouble, self._traffic.trouble))),
+            outbox_messages=counts.waiting,
+            outbox_bytes=counts.bytes,
+            oldest_s=oldest_s,
+            pending=mailbox.events_waiting,
+            on_the_way=self._traffic.on_the_way,
+            appended=counts.appended,
+            delivered=counts.acknowledged,
+            evicted=sum(counts.lost.values()),
+            lost=dict(counts.lost),
+            refused=self._traffic.refused,
+            dropped_states=mailbox.lost_retained,
+            dropped_classifications=mailbox.lost_classifications,
+            unanswered_commands=self._parts.gate.unanswered,
+            faults=self._faults,
+        )
+        self._observer.outbox(counts.waiting, counts.bytes)

@@ -1,0 +1,349 @@
+"""The connection to the broker: paho-mqtt driven by one thread of its own, one fresh client a connection.
+
+A fresh client knows no old messages: what was on its way when a connection ended is sent again by the outbox,
+oldest first, so the order holds and nothing is sent by two parties. paho's callbacks only append to a deque
+and set the `wake` event: an exception in one would kill the thread, and a lock taken in one would meet
+paho's own.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import socket
+import threading
+from collections import deque
+from functools import partial
+from typing import Any, Literal
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from edgenode.clock import Backoff, Clock
+from edgenode.delivery.link_options import (
+    Acknowledged,
+    Connected,
+    Disconnected,
+    LinkOptions,
+    LinkReport,
+    Received,
+    Suspicion,
+    failure,
+    read_password,
+    refusal,
+    tls_context,
+)
+from edgenode.records import Message
+
+log = logging.getLogger(__name__)
+
+_UNSUPPORTED_VERSION = 0x84
+_TAKEN_OVER = 0x8E
+_LOOP_S = 0.5
+_GOODBYE_S = 1.0
+"""How long a DISCONNECT may take to leave the socket."""
+_UNREAD_REPORTS = 10_000
+"""Messages from the broker beyond this are dropped; acknowledgements are bounded by the window."""
+PACKET_TOO_LARGE = -1
+"""Answer of `send`: larger than the broker takes, not sent."""
+NOT_SENT = -2
+"""Answer of `send`: there is no connection, not sent."""
+
+
+class Link:
+    """`start`, `send`, `take`, `stop`, `join` are called by the publisher's thread. Reports come through
+    `take`.
+    """
+
+    def __init__(self, options: LinkOptions, clock: Clock, wake: threading.Event) -> None:
+        self._options = options
+        self._clock = clock
+        self._wake = wake
+        self._reports: deque[LinkReport] = deque()
+        self._stopping = threading.Event()
+        self._client: paho.Client | None = None
+        self._generation = 0
+        self._accepted = threading.Event()
+        self._ended: tuple[str, int] | None = None
+        self._max_packet_bytes: int | None = None
+        self._is_5 = True
+        self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
+        self.unread = 0
+        """Messages from the broker that were dropped because nobody took them."""
+
+    @property
+    def patience_s(self) -> float:
+        """How long the thread may take to end after `stop`."""
+        return self._options.connect_timeout_s + _GOODBYE_S + 2 * _LOOP_S
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def take(self) -> list[LinkReport]:
+        """Everything reported since the last call, in order."""
+        reports: list[LinkReport] = []
+        while self._reports:
+            reports.append(self._reports.popleft())
+        return reports
+
+    def send(self, message: Message, generation: int) -> int:
+        """Hand `message` to the connection `generation`; its number, or PACKET_TOO_LARGE, or NOT_SENT.
+
+        The caller keeps to the window. Never blocks on the network. Raises ValueError for an invalid topic.
+        """
+        client = self._client
+        if client is None or generation != self._generation or not self._accepted.is_set():
+            return NOT_SENT
+        properties = _publish_properties(message) if self._is_5 else None
+        if self._max_packet_bytes is not None and _packet_bytes(message, properties) > self._max_packet_bytes:
+            return PACKET_TOO_LARGE
+        info = client.publish(message.topic, message.payload, message.qos, message.retain, properties)
+        # rc 4 (no connection) keeps the message in this client, which ends with its connection
+        return info.mid
+
+    def stop(self) -> None:
+        """End the connection with a DISCONNECT; the broker then drops the will. Does not wait."""
+        self._stopping.set()
+        client = self._client
+        if client is not None and self._accepted.is_set():
+            client.disconnect()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for the thread; says whether it has ended."""
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        backoff = Backoff(self._options.first_pause_s, self._options.longest_pause_s)
+        suspicion = Suspicion(self._options.quick_loss_s)
+        is_5 = self._options.mqtt.protocol != "3.1.1"
+        while not self._stopping.is_set():
+            try:
+                pause_s, is_5 = self._connection(is_5, backoff, suspicion)
+            except Exception as error:
+                # paho may raise on a malformed packet; the next connection starts from nothing
+                log.exception("the connection to the broker failed in an unexpected way")
+                self._report(Disconnected(self._generation, f"unexpected: {error}", was_connected=True))
+                pause_s = backoff.next_s()
+            finally:
+                self._accepted.clear()
+                self._drop_client()
+            self._stopping.wait(pause_s)
+
+    def _connection(self, is_5: bool, backoff: Backoff, suspicion: Suspicion) -> tuple[float, bool]:
+        """One connection from attempt to end: (pause before the next attempt, whether that one speaks
+        MQTT 5).
+        """
+        self._generation += 1
+        self._ended = None
+        generation = self._generation
+        prefers_5 = self._options.mqtt.protocol != "3.1.1"
+        try:
+            client = self._build(is_5, generation)
+            client.connect(
+                self._options.mqtt.host,
+                self._options.mqtt.effective_port,
+                keepalive=round(self._options.mqtt.keepalive),
+            )
+        except Exception as error:
+            suspicion.unreachable()
+            reason, lasting = failure(error, self._options.mqtt)
+            self._report(Disconnected(generation, reason, lasting))
+            return self._pause(backoff, lasting), prefers_5
+        lived_s = self._serve(client)
+        reason, code = self._ended or ("the connection was lost", 0)
+        if lived_s is None:
+            return self._not_accepted(generation, reason, code, is_5, backoff)
+        if self._stopping.is_set():
+            self._report(Disconnected(generation, "stopped", was_connected=True))
+            return 0.0, prefers_5
+        slow = suspicion.lost(lived_s, code == _TAKEN_OVER)
+        if slow:
+            name = self._options.client_id
+            reason = (
+                f"{reason}; the connection is lost again and again soon after it is made: is there another "
+                f"client with the client id {name!r}? Each node needs its own node.name"
+            )
+        self._report(Disconnected(generation, reason, slow, was_connected=True))
+        if lived_s >= self._options.quick_loss_s:
+            backoff.reset()
+        return self._pause(backoff, slow), prefers_5
+
+    def _not_accepted(
+        self, generation: int, reason: str, code: int, is_5: bool, backoff: Backoff
+    ) -> tuple[float, bool]:
+        # kept apart from `_connection`: nothing of this counts as a lost connection
+        if code == _UNSUPPORTED_VERSION and is_5 and self._options.mqtt.protocol == "auto":
+            return 0.0, False
+        lasting = code >= 128 and code not in (0x88, 0x89, 0x97, 0x9F)
+        text = refusal(code, reason, self._options.mqtt) if code >= 128 else reason
+        self._report(Disconnected(generation, text, lasting))
+        return self._pause(backoff, lasting), self._options.mqtt.protocol != "3.1.1"
+
+    def _serve(self, client: paho.Client) -> float | None:
+        """Run the connection until it ends; how long it was accepted, None where it never was."""
+        begun_s = self._clock.monotonic()
+        accepted_s: float | None = None
+        stopped_s: float | None = None
+        while self._ended is None:
+            rc = client.loop(_LOOP_S)
+            now_s = self._clock.monotonic()
+            if accepted_s is None and self._accepted.is_set():
+                accepted_s = now_s
+            if rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
+                break
+            if accepted_s is None and now_s - begun_s > self._options.connect_timeout_s:
+                self._ended = ("the broker accepts the connection but does not answer", 0)
+            if self._stopping.is_set():
+                stopped_s = now_s if stopped_s is None else stopped_s
+                if accepted_s is None or now_s - stopped_s > _GOODBYE_S:
+                    break
+        return None if accepted_s is None else self._clock.monotonic() - accepted_s
+
+    def _pause(self, backoff: Backoff, slow: bool) -> float:
+        if not slow:
+            return backoff.next_s()
+        # spreads load, guards nothing
+        return self._options.slow_pause_s * random.uniform(1.0, 1.5)  # noqa: S311
+
+    def _drop_client(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            sock = client.socket()
+            if sock is not None:
+                sock.close()
+
+    def _report(self, report: LinkReport) -> None:
+        self._reports.append(report)
+        self._wake.set()
+
+    def _build(self, is_5: bool, generation: int) -> paho.Client:
+        """Raises LinkError."""
+        options = self._options
+        client = paho.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=options.client_id,
+            protocol=MQTTProtocolVersion.MQTTv5 if is_5 else MQTTProtocolVersion.MQTTv311,
+            reconnect_on_failure=False,
+        )
+        client.connect_timeout = options.connect_timeout_s
+        client.max_inflight_messages_set(0)
+        context = tls_context(options.mqtt)
+        if context is not None:
+            client.tls_set_context(context)
+        password = read_password(options.mqtt)
+        if options.mqtt.username is not None:
+            client.username_pw_set(options.mqtt.username, password)
+        will = options.will
+        client.will_set(will.topic, will.payload, will.qos, will.retain)
+        client.on_connect = partial(self._on_connect, generation, is_5)
+        client.on_disconnect = partial(self._on_disconnect, generation)
+        client.on_publish = partial(self._on_publish, generation)
+        client.on_message = self._on_message
+        client.on_socket_open = _no_delay
+        # tells paho that another loop writes: `publish` then never writes on the caller's thread
+        client.on_socket_register_write = _nothing
+        self._client = client
+        self._is_5 = is_5
+        return client
+
+    def _on_connect(
+        self,
+        generation: int,
+        is_5: bool,
+        client: paho.Client,
+        _userdata: Any,
+        _flags: Any,
+        reason: ReasonCode,
+        properties: Properties | None,
+    ) -> None:
+        if reason.is_failure:
+            self._ended = (str(reason), reason.value)
+            return
+        announced = getattr(properties, "ReceiveMaximum", 65535)
+        self._max_packet_bytes = getattr(properties, "MaximumPacketSize", None)
+        protocol: Literal["5", "3.1.1"] = "5" if is_5 else "3.1.1"
+        window = max(1, min(self._options.max_inflight, announced))
+        for topic in self._options.subscriptions:
+            if is_5:
+                client.subscribe(
+                    topic, options=SubscribeOptions(qos=1, retainAsPublished=True, retainHandling=2)
+                )
+            else:
+                client.subscribe(topic, qos=1)
+        self._reports.append(Connected(generation, protocol, window, self._max_packet_bytes))
+        self._accepted.set()
+        self._wake.set()
+
+    def _on_disconnect(
+        self, generation: int, _client: Any, _userdata: Any, _flags: Any, reason: ReasonCode, _properties: Any
+    ) -> None:
+        if self._ended is None and generation == self._generation:
+            self._ended = (f"the connection was lost ({reason})", reason.value)
+
+    def _on_publish(
+        self, generation: int, _client: Any, _userdata: Any, mid: int, reason: ReasonCode, _properties: Any
+    ) -> None:
+        self._reports.append(Acknowledged(generation, mid, reason.value, str(reason)))
+        self._wake.set()
+
+    def _on_message(self, _client: Any, _userdata: Any, message: paho.MQTTMessage) -> None:
+        if len(self._reports) >= _UNREAD_REPORTS:
+            self.unread += 1
+            return
+        properties = message.properties
+        self._reports.append(
+            Received(
+                topic=_topic(message),
+                payload=bytes(message.payload),
+                retain=bool(message.retain),
+                qos=message.qos,
+                response_topic=getattr(properties, "ResponseTopic", None),
+                correlation=getattr(properties, "CorrelationData", None),
+                expiry_s=getattr(properties, "MessageExpiryInterval", None),
+            )
+        )
+        self._wake.set()
+
+
+def _topic(message: paho.MQTTMessage) -> str:
+    """paho raises on a topic that is not UTF-8, which would end the thread."""
+    try:
+        return message.topic
+    except UnicodeDecodeError:
+        return ""
+
+
+def _nothing(_client: Any, _userdata: Any, _sock: Any) -> None:
+    return
+
+
+def _no_delay(_client: Any, _userdata: Any, sock: Any) -> None:
+    # without it a command's answer takes 40 to 90 ms (Nagle and delayed acknowledgements), with it 0.4 ms
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _publish_properties(message: Message) -> Properties:
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    if message.payload and message.content_type:
+        properties.ContentType = message.content_type
+    if message.expiry_s is not None:
+        properties.MessageExpiryInterval = message.expiry_s
+    if message.user_properties:
+        properties.UserProperty = list(message.user_properties)
+    if message.response_to is not None:
+        properties.CorrelationData = message.response_to
+    return properties
+
+
+def _packet_bytes(message: Message, properties: Properties | None) -> int:
+    """An upper bound of the PUBLISH packet's size: fixed header 5, topic 2 + n, identifier 2, properties,
+    payload.
+    """
+    extra = 0 if properties is None else len(properties.pack())  # type: ignore[no-untyped-call]
+    return 9 + len(message.topic.encode()) + extra + len(message.payload)

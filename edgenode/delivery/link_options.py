@@ -1,0 +1,162 @@
+"""How to reach the broker: everything a connection attempt needs, and the messages its failures deserve."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from edgenode.errors import LinkError
+from edgenode.records import Message
+from edgenode.settings import MqttSettings
+
+
+@dataclass(frozen=True, slots=True)
+class LinkOptions:
+    client_id: str
+    mqtt: MqttSettings
+    will: Message
+    subscriptions: tuple[str, ...] = ()
+    connect_timeout_s: float = 5.0
+    """For TCP and TLS, and once more for the broker's CONNACK."""
+    first_pause_s: float = 1.0
+    longest_pause_s: float = 30.0
+    slow_pause_s: float = 20.0
+    """At least this long between tries that are refused, or lost again and again: three a minute at most."""
+    quick_loss_s: float = 15.0
+    """A connection lost within this time counts towards the suspicion of two nodes with one name."""
+    max_inflight: int = 100
+    """QoS 1 messages on their way; the broker's Receive Maximum may lower it. paho slows down beyond 100."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """The broker accepted. `window` is how many QoS 1 messages may be on their way."""
+
+    generation: int
+    protocol: Literal["5", "3.1.1"]
+    window: int
+    max_packet_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnected:
+    """A connection ended or did not come about. `lasting` failures will not heal by themselves."""
+
+    generation: int
+    reason: str
+    lasting: bool = False
+    was_connected: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """The broker answered one QoS 1 message (or paho wrote one of QoS 0). 128 and above: it refused."""
+
+    generation: int
+    mid: int
+    reason_code: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message the broker sent to this node."""
+
+    topic: str
+    payload: bytes
+    retain: bool
+    qos: int
+    response_topic: str | None = None
+    correlation: bytes | None = None
+    expiry_s: int | None = None
+
+
+LinkReport = Connected | Disconnected | Acknowledged | Received
+
+
+@dataclass(slots=True)
+class Suspicion:
+    """Counts connections that are lost soon after they were made, with the broker there all the time.
+
+    That is how two nodes of one name look to each other: each new connection ends the other's. A broker that
+    restarts looks different: between two connections there are attempts that nobody answers.
+    """
+
+    quick_loss_s: float
+    losses: int = field(default=0)
+
+    def lost(self, lived_s: float, taken_over: bool) -> bool:
+        """After a connection was lost; says whether to go slowly."""
+        self.losses = self.losses + 1 if lived_s < self.quick_loss_s else 0
+        return taken_over or self.losses >= 3
+
+    def unreachable(self) -> None:
+        self.losses = 0
+
+
+def read_password(mqtt: MqttSettings) -> str | None:
+    """Raises LinkError: the file may be repaired while the node runs."""
+    if mqtt.password is not None:
+        return mqtt.password.get_secret_value()
+    if mqtt.password_file is None:
+        return None
+    return _read(mqtt.password_file)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise LinkError(f"mqtt.password_file: {path} cannot be read: {error}") from error
+
+
+def tls_context(mqtt: MqttSettings) -> ssl.SSLContext | None:
+    """TLS 1.2 or newer, certificate and host name checked; None without `ca_file`. Raises LinkError."""
+    if mqtt.ca_file is None:
+        return None
+    try:
+        context = ssl.create_default_context(cafile=str(mqtt.ca_file))
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if mqtt.cert_file is not None:
+            context.load_cert_chain(
+                str(mqtt.cert_file), None if mqtt.key_file is None else str(mqtt.key_file)
+            )
+    except (OSError, ssl.SSLError) as error:
+        raise LinkError(
+            f"mqtt.ca_file, cert_file, key_file: a file cannot be used ({error}); check paths, rights and that "
+            "key and certificate belong together"
+        ) from error
+    return context
+
+
+def refusal(code: int, name: str, mqtt: MqttSettings) -> str:
+    """What to tell an operator about a CONNACK that says no. `code` is MQTT 5's."""
+    user = mqtt.username or "nobody (no mqtt.username is set)"
+    advice = {
+        0x86: f"the broker knows no such user and password ({user}): check mqtt.username, mqtt.password_file",
+        0x87: f"the broker does not let {user} in: check user name, password or certificate, and access list",
+        0x85: "the broker refuses this client id: mqtt client ids are the node's name (node.name)",
+        0x8A: "the broker has banned this client",
+        0x84: "the broker does not speak this version of MQTT: set mqtt.protocol to auto or 3.1.1",
+    }
+    return advice.get(code, f"the broker refuses the connection: {name}")
+
+
+def failure(error: Exception, mqtt: MqttSettings) -> tuple[str, bool]:
+    """(what to tell an operator, whether it lasts) of a connection that could not be made."""
+    where = f"{mqtt.host}:{mqtt.effective_port}"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return (
+            f"{where}: the broker's certificate is not trusted ({error.verify_message}): check mqtt.ca_file",
+            True,
+        )
+    if isinstance(error, ssl.SSLError):
+        return (
+            f"{where}: TLS failed ({error.reason or error}): a TLS port? the right client certificate?",
+            True,
+        )
+    if isinstance(error, LinkError):
+        return str(error), True
+    return f"{where}: cannot be reached ({error})", False

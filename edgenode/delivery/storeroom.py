@@ -1,0 +1,232 @@
+"""The outbox as the publisher's thread uses it: opened late, reopened when damaged, patient while a disk is
+full.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from edgenode.clock import Backoff, Clock
+from edgenode.delivery.identity import ClockCheck
+from edgenode.delivery.mailbox import Handed, Mailbox
+from edgenode.delivery.messages import Origin, event_message, event_snapshot_message, notice_message
+from edgenode.delivery.outbox import Outbox
+from edgenode.delivery.outbox_file import OutboxDamagedError
+from edgenode.delivery.outbox_rows import Claimed, Draft, LossReason, OutboxCounts, OutboxLimits
+from edgenode.delivery.payloads import LossRange
+from edgenode.errors import OutboxError
+from edgenode.records import Event, Message, Severity
+from edgenode.settings import OutboxSettings
+
+if TYPE_CHECKING:
+    from edgenode.delivery.courier import DeliveryObserver
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+BATCH_EVENTS = 500
+BATCH_BYTES = 2 * 2**20
+"""One commit's worth. The write-ahead log grows by as much: it must stay small beside the outbox's limit."""
+_NOTHING = OutboxCounts(appended=0, waiting=0, acknowledged=0, lost={}, kept=0, bytes=0, oldest_at=None)
+
+
+class Storeroom:
+    """All methods on the publisher's thread. None raises for a full disk or a damaged file; `trouble` says
+    so.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: OutboxSettings,
+        origin: Origin,
+        clock_check: ClockCheck,
+        mailbox: Mailbox,
+        observer: DeliveryObserver,
+        clock: Clock,
+    ) -> None:
+        self._folder = folder
+        self._settings = settings
+        self._origin = origin
+        self._clock_check = clock_check
+        self._mailbox = mailbox
+        self._observer = observer
+        self._clock = clock
+        self._outbox: Outbox | None = None
+        self._backoff = Backoff(1.0, 5.0, floor_s=0.5)
+        self._retry_s = 0.0
+        self.trouble = ""
+        """Why nothing can be stored now; empty while all is well."""
+        self.counts = _NOTHING
+        """As of the last `tick`."""
+
+    def store(self) -> None:
+        """Put everything handed over on the disk, in one commit for each batch."""
+        while self._ready() and (handed := self._mailbox.take_events(BATCH_EVENTS, BATCH_BYTES)):
+            if self._attempt(lambda outbox: self._append(outbox, handed)) is None:
+                self._mailbox.put_back(handed)
+        lost = self._mailbox.take_lost_events()
+        if lost:
+            self._on_loss("inbox_full", lost)
+            self._attempt(lambda outbox: outbox.record_loss("inbox_full", lost))
+
+    def claim(self, limit: int, skip_topics: Collection[str]) -> list[Claimed]:
+        return self._attempt(lambda outbox: outbox.claim(limit, skip_topics)) or []
+
+    def settle(self, acknowledged: list[int]) -> None:
+        """Note what the broker has and empty the list; while the disk is full the list waits."""
+        if acknowledged and self._attempt(lambda outbox: outbox.ack(acknowledged)) is not None:
+            acknowledged.clear()
+
+    def release(self, seqs: Collection[int]) -> None:
+        if self._outbox is not None:
+            self._outbox.release(seqs)
+
+    def rewind(self, seq: int) -> None:
+        if self._outbox is not None:
+            self._outbox.rewind(seq)
+
+    def discard(self, seq: int, reason: LossReason) -> None:
+        def work(outbox: Outbox) -> bool:
+            outbox.discard(seq, reason)
+            return True
+
+        if self._attempt(work) is None:
+            self.release([seq])
+
+    def notice(self) -> None:
+        """Tell the world of what was lost."""
+        while self._ready() and self._attempt(lambda outbox: outbox.append_notice(self._build_notice)):
+            pass
+
+    def tick(self) -> None:
+        """About once a second: forget, expire, count."""
+
+        def work(outbox: Outbox) -> OutboxCounts:
+            outbox.tidy()
+            return outbox.counts()
+
+        self.counts = self._attempt(work) or self.counts
+
+    def replay(self, since: datetime) -> int:
+        """Raises OutboxError."""
+        if self._outbox is None:
+            raise OutboxError(f"outbox: it is not open: {self.trouble}")
+        return self._outbox.replay(since)
+
+    def close(self) -> None:
+        if self._outbox is not None:
+            self._outbox.close()
+            self._outbox = None
+
+    def _append(self, outbox: Outbox, handed: list[Handed]) -> bool:
+        try:
+            self._append_together(outbox, handed)
+        except OutboxError:
+            raise
+        except Exception:
+            # one record that cannot be written down must not hold up its neighbours
+            for each in handed:
+                self._append_alone(outbox, each)
+        return True
+
+    def _append_alone(self, outbox: Outbox, handed: Handed) -> None:
+        try:
+            self._append_together(outbox, [handed])
+        except OutboxError:
+            self._mailbox.put_back([handed])
+        except Exception:
+            log.exception("an event of rule %s cannot be written down and is lost", handed.event.rule)
+            self._on_loss("unstorable", 1)
+            outbox.record_loss("unstorable", 1)
+
+    def _append_together(self, outbox: Outbox, handed: list[Handed]) -> None:
+        expires_at = self._clock.now() + timedelta(seconds=self._settings.max_age)
+        drafts: list[Draft] = []
+        for each in handed:
+            drafts.extend(self._drafts(each.event, each.jpeg, expires_at))
+        outbox.append_many(drafts)
+        now_s = self._clock.monotonic()
+        for each in handed:
+            self._observer.event_appended(each.event.rule, each.event.event_type.value)
+            self._observer.deliver_seconds(max(0.0, now_s - each.handed_s))
+
+    def _drafts(self, event: Event, jpeg: bytes | None, expires_at: datetime) -> list[Draft]:
+        clock = self._clock_check.quality()
+        has_picture = jpeg is not None
+
+        def build(seq: int) -> Message:
+            return event_message(self._origin, event, seq, clock, seq + 1 if has_picture else None)
+
+        drafts = [Draft(event.severity, build, expires_at, event.captured_at)]
+        if jpeg is not None:
+            picture = jpeg
+            # pictures weigh a hundred times what events do and go first when space is short
+            drafts.append(
+                Draft(
+                    Severity.INFO,
+                    lambda seq: event_snapshot_message(self._origin, event, picture, seq),
+                    expires_at,
+                    event.captured_at,
+                )
+            )
+        return drafts
+
+    def _build_notice(self, seq: int, lost: list[LossRange]) -> Message:
+        return notice_message(self._origin, seq, lost, self._clock.now(), self._clock_check.quality())
+
+    def _ready(self) -> bool:
+        """Whether the outbox may be tried now; opens it."""
+        if self.trouble and self._clock.monotonic() < self._retry_s:
+            return False
+        if self._outbox is not None:
+            return True
+        limits = OutboxLimits(self._settings.max_size, self._settings.max_events, self._settings.keep)
+        try:
+            self._outbox = Outbox(self._folder, limits, self._clock, self._on_loss)
+        except OutboxError as error:
+            self._fail(error)
+            return False
+        self._well()
+        if self._outbox.set_aside is not None:
+            log.error(
+                "the outbox was damaged (%s); the file is kept as %s and a new one begins at message %d",
+                self._outbox.damage,
+                self._outbox.set_aside,
+                self._outbox.next_seq,
+            )
+            self._observer.evicted("set_aside", 1)
+        return True
+
+    def _attempt(self, work: Callable[[Outbox], T]) -> T | None:
+        if not self._ready() or self._outbox is None:
+            return None
+        try:
+            result = work(self._outbox)
+        except OutboxError as error:
+            self._fail(error)
+            return None
+        self._well()
+        return result
+
+    def _fail(self, error: OutboxError) -> None:
+        if not self.trouble:
+            log.error("%s; it is tried again, events wait in memory", error)
+        self.trouble = str(error)
+        self._retry_s = self._clock.monotonic() + self._backoff.next_s()
+        if isinstance(error, OutboxDamagedError):
+            self.close()
+
+    def _well(self) -> None:
+        if self.trouble:
+            log.warning("the outbox stores again")
+            self.trouble = ""
+        self._backoff.reset()
+
+    def _on_loss(self, reason: LossReason, count: int) -> None:
+        self._observer.evicted(reason, count)

@@ -1,0 +1,68 @@
+"""What can be asked of this machine without opening a camera or a connection: addresses, devices, files."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from pathlib import Path
+
+EMBEDDED = "embedded"
+"""The broker host that stands for the built-in development broker."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` never leaves this machine. Names other than `localhost` are not looked up."""
+    if host in ("localhost", EMBEDDED) or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def usb_device(source: str) -> str | None:
+    """The device file of a `usb:` source, links followed; None for other sources."""
+    scheme, _, rest = source.partition(":")
+    if scheme != "usb":
+        return None
+    device = rest.partition("?")[0]
+    return os.path.realpath(f"/dev/video{int(device)}" if device.isdecimal() else device)
+
+
+def unreadable(path: Path) -> str | None:
+    """Why a file cannot be read by this process, or None."""
+    try:
+        with path.open("rb") as file:
+            file.read(1)
+    except OSError as error:
+        return f"{path} cannot be read: {error.strerror or error}"
+    return None
+
+
+def unwritable(folder: Path) -> str | None:
+    """Why nothing can be kept in `folder`, and what to do; None when it can. Creates nothing."""
+    existing = folder
+    # `os.path` answers False where a folder on the way may not be entered; `Path.exists` would raise.
+    while not os.path.exists(existing) and existing != existing.parent:
+        existing = existing.parent
+    advice = (
+        f"make it (sudo install -d -m 700 -o $USER {folder}), choose another, or run the node as its service"
+    )
+    if not os.path.isdir(existing):
+        return f"{existing} is not a folder"
+    if not os.access(existing, os.W_OK | os.X_OK, effective_ids=True):
+        place = (
+            "cannot be written to"
+            if existing == folder
+            else f"does not exist and {existing} cannot be written to"
+        )
+        return f"{folder} {place}; {advice}"
+    return None
+
+
+def readable_by_all(path: Path) -> bool:
+    """Whether every user of this machine may read the file."""
+    try:
+        return bool(path.stat().st_mode & 0o004)
+    except OSError:
+        return False

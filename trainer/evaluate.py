@@ -1,0 +1,209 @@
+"""Running a model file over labelled pictures, exactly as a node would."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from edgenode.errors import DataError
+from edgenode.inference.card import ModelCard
+from edgenode.inference.classifier import Classifier, ClassifierOptions
+from edgenode.records import F32, U8, ModelIdentity
+from trainer.dataset import Dataset, load_arrays, load_dataset, manifest_sha256
+from trainer.metrics import EvaluationResult, confident_wrongs, evaluate_probabilities
+from trainer.reading import Progress
+from trainer.terminal import progress_bar
+
+Choice = Literal["auto", "all", "train", "val", "test"]
+_BATCH = 64
+_RUN_TIMEOUT_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What one model says of one data set. `labels` is in the order of the card's labels."""
+
+    card: ModelCard
+    identity: ModelIdentity
+    dataset: Dataset
+    probabilities: F32
+    """[N, K]"""
+    embedding: F32 | None
+    """[N, D], where the model has that output."""
+    labels: NDArray[Any]
+    """int64 [N] or float32 [N, K]."""
+
+    def evaluation(self, bootstrap: int = 1000, seed: int = 0) -> EvaluationResult:
+        return evaluate_probabilities(self.probabilities, self.labels, self.card.labels, bootstrap, seed)
+
+
+def chosen_part(dataset: Dataset, part: Choice = "auto") -> Dataset:
+    """The pictures to look at. `auto`: the given test part, else the given val part, else all.
+
+    Raises DataError where the part named is not there.
+    """
+    there = {picture.part for picture in dataset.pictures}
+    if part == "auto":
+        part = "test" if "test" in there else "val" if "val" in there else "all"
+    if part == "all":
+        return dataset
+    if part not in there:
+        raise DataError(f"{dataset.root}: the data has no {part} part")
+    return dataset.subset(tuple(picture for picture in dataset.pictures if picture.part == part))
+
+
+def answers_of(model: Path, dataset: Dataset, threads: int = 2, progress: Progress | None = None) -> Answers:
+    """Prepares the pictures by the card, and classifies them. Raises ModelError, DataError,
+    InferenceError."""
+    options = ClassifierOptions(threads=threads, run_timeout_s=_RUN_TIMEOUT_S)
+    with Classifier.load(model, options) as classifier:
+        labels = aligned_labels(dataset, classifier.card, str(model))
+        images = load_arrays(dataset, classifier.card.input).images
+        probabilities, embedding = classify_all(classifier, images, progress)
+        return Answers(classifier.card, classifier.identity, dataset, probabilities, embedding, labels)
+
+
+def classify_all(
+    classifier: Classifier, images: U8, progress: Progress | None = None
+) -> tuple[F32, F32 | None]:
+    """(probabilities [N, K], embedding [N, D] or None) for uint8 [N, H, W, C], in batches."""
+    outputs = []
+    for start in range(0, len(images), _BATCH):
+        outputs.append(classifier.classify(images[start : start + _BATCH]))
+        if progress is not None:
+            progress(min(start + _BATCH, len(images)), len(images))
+    if not outputs:
+        raise DataError("there are no pictures to classify")
+    embeddings = [output.embedding for output in outputs if output.embedding is not None]
+    return (
+        np.concatenate([output.probabilities for output in outputs]),
+        np.concatenate(embeddings) if embeddings else None,
+    )
+
+
+def aligned_labels(dataset: Dataset, card: ModelCard, model: str) -> NDArray[Any]:
+    """The data's labels in the card's order and task; a label may be missing from the data, not from the
+    card."""
+    if dataset.task != card.task:
+        raise DataError(f"{model} is a {card.task} model, the data is {dataset.task}")
+    strange = [label for label in dataset.labels if label not in card.labels]
+    if strange:
+        raise DataError(
+            f"the data has labels that {model} does not know: {', '.join(map(repr, strange[:5]))}; it knows "
+            f"{', '.join(map(repr, card.labels[:10]))}"
+        )
+    order = np.array([card.labels.index(label) for label in dataset.labels], dtype=np.int64)
+    targets = dataset.targets()
+    if dataset.task == "single_label":
+        return np.asarray(order[targets])
+    wide = np.zeros((len(targets), len(card.labels)), dtype=np.float32)
+    wide[:, order] = targets
+    return wide
+
+
+def undone_temperature(probabilities: F32, temperature: float, multi_label: bool) -> F32:
+    """The probabilities the model would give without temperature scaling: softmax(T · log p), or
+    sigmoid(T · logit p)."""
+    p = np.clip(probabilities.astype(np.float64), 1e-30, 1.0)
+    if multi_label:
+        q = np.clip(1.0 - probabilities.astype(np.float64), 1e-30, 1.0)
+        return np.asarray(1.0 / (1.0 + (q / p) ** temperature), dtype=np.float32)
+    scaled = temperature * np.log(p)
+    raised = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    return np.asarray(raised / raised.sum(axis=1, keepdims=True), dtype=np.float32)
+
+
+def result_json(answers: Answers, result: EvaluationResult) -> dict[str, Any]:
+    """The evaluation as a JSON object: the card's fields, and what does not stand in the card."""
+    dataset = answers.dataset
+    multi = answers.card.task == "multi_label"
+    raw = undone_temperature(answers.probabilities, answers.card.temperature, multi)
+    uncalibrated = evaluate_probabilities(raw, answers.labels, answers.card.labels, bootstrap=0).ece
+    curve = result.risk_coverage
+    marks = np.linspace(0, len(curve.coverage) - 1, min(101, len(curve.coverage))).round().astype(int)
+    return {
+        "model": {
+            "name": answers.identity.name,
+            "version": answers.identity.version,
+            "sha256": answers.identity.sha256,
+        },
+        "data": {
+            "path": str(dataset.root),
+            "pictures": len(dataset),
+            "left_out": [str(problem) for problem in dataset.problems],
+        },
+        "evaluation": result.to_card(manifest_sha256(dataset), uncalibrated).model_dump(mode="json"),
+        "macro_f1": result.macro_f1.model_dump(),
+        "exact_match": result.exact_match,
+        "log_loss": result.log_loss,
+        "confusion": result.confusion.tolist(),
+        "reliability": {
+            "count": result.reliability.count.tolist(),
+            "confidence": result.reliability.confidence.round(6).tolist(),
+            "accuracy": result.reliability.accuracy.round(6).tolist(),
+        },
+        "risk_coverage": {
+            "aurc": curve.aurc,
+            "coverage": curve.coverage[marks].round(6).tolist(),
+            "risk": curve.risk[marks].round(6).tolist(),
+        },
+        "confident_wrongs": [
+            {
+                "path": dataset.name_of(dataset.pictures[i]),
+                "label": dataset.label_text(dataset.pictures[i]),
+                "answer": answers.card.labels[int(answers.probabilities[i].argmax())],
+                "probability": round(float(answers.probabilities[i].max()), 6),
+            }
+            for i in confident_wrongs(answers.probabilities, answers.labels)
+        ],
+    }
+
+
+def result_text(answers: Answers, result: EvaluationResult) -> str:
+    """The evaluation for a terminal."""
+    width = max(8, *(len(label) for label in result.label_names))
+    accuracy, balanced = result.accuracy, result.balanced_accuracy
+    lines = [
+        f"{answers.identity.name} {answers.identity.version} on {result.samples} pictures",
+        f"accuracy           {accuracy.value:7.2%}  ({accuracy.low:.2%} to {accuracy.high:.2%})",
+        f"balanced accuracy  {balanced.value:7.2%}  ({balanced.low:.2%} to {balanced.high:.2%})",
+        f"macro precision    {result.macro_precision:7.2%}",
+        f"macro recall       {result.macro_recall:7.2%}",
+        f"macro F1           {result.macro_f1.value:7.2%}",
+    ]
+    if result.macro_auc is not None:
+        lines.append(f"macro AUC          {result.macro_auc:7.4f}")
+    lines.append(f"calibration error  {result.ece:7.4f}")
+    lines.append(f"wrong              {result.wrong:7d}  pictures")
+    lines.append(f"\n{'label':{width}}  precision  recall      F1  pictures")
+    lines.extend(
+        f"{score.label:{width}}  {score.precision:9.2%} {score.recall:7.2%} {score.f1:7.2%} {score.support:9d}"
+        for score in result.per_class
+    )
+    return "\n".join(lines)
+
+
+@click.command("evaluate")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("--part", type=click.Choice(["auto", "all", "train", "val", "test"]), default="auto",
+              help="Of data that comes in parts. auto: test, else val, else all.")  # fmt: skip
+@click.option("--threads", default=2, show_default=True, help="Threads onnxruntime uses.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON object.")
+def evaluate_command(model: Path, data: Path, part: Choice, threads: int, as_json: bool) -> None:
+    """Measure MODEL on DATA, a folder of class folders or a manifest."""
+    with progress_bar("reading", quiet=as_json) as progress:
+        dataset = chosen_part(load_dataset(data, progress), part)
+    with progress_bar("classifying", quiet=as_json) as progress:
+        answers = answers_of(model, dataset, threads, progress)
+    result = answers.evaluation()
+    if as_json:
+        click.echo(json.dumps(result_json(answers, result), indent=2, ensure_ascii=False))
+    else:
+        click.echo(result_text(answers, result))
