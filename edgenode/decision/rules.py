@@ -25,10 +25,13 @@ class RuleSet:
 
     What happens at one instant is looked at once all of it is known: `observe` only takes the decision in and
     returns the events of earlier instants; `tick` closes the instant. So the order in which cameras' samples
-    of one instant arrive changes nothing. Call `tick` after each batch of decisions and, while nothing comes,
-    about four times a second: dwell, cooldown and schedules go on by it. Dwell, cooldown and periodic updates
-    happen at their exact times however late the next call is; conditions over time (`duration`, `count`,
-    schedules) are looked at when a region they name is observed and at each tick.
+    of one instant arrive changes nothing. Dwell, cooldown and periodic updates happen at their exact times
+    however late the next call is; conditions over time (`duration`, `count`, schedules) are looked at when a
+    region they name is observed and at each tick.
+
+    Whom to call when: after each batch, `tick` with the newest capture time in it; while nothing comes, about
+    four times a second with a time that lies back by the usual latency (half a second): no decision of before
+    that is still on its way then. A replay ticks with each frame's time.
 
     Time never goes back: a decision that is older than what was seen counts as of now.
     """
