@@ -99,7 +99,7 @@ def test_cameras_share_batches_and_one_scrape_of_a_loaded_node_adds_up(
             {"name": "right", "model": "tiny", "box": [0.5, 0.0, 1.0, 1.0]},
         ]
         plant.camera(f"line_{number}", film, loop=True, fps=0, regions=regions)
-    node = start(plant)
+    node = start(plant).wait_until_ready()
     wait_metric(node, "edgenode_inferences_total", 20, model="slow")
     wait_metric(node, "edgenode_samples_dropped_total", 20)
     for _ in range(5):
@@ -126,9 +126,9 @@ def test_cameras_share_batches_and_one_scrape_of_a_loaded_node_adds_up(
 def test_a_slow_model_does_not_make_answers_older_and_older(
     plant: Plant, listener: Listener, start: StartNode
 ) -> None:
-    make_model(plant.folder / "tiny.onnx", trips=4 * SLOW_TRIPS)
+    make_model(plant.folder / "tiny.onnx", trips=SLOW_TRIPS)
     plant.camera("line_1", plant.clip(("dark", 4.0)), loop=True, fps=0)
-    node = start(plant)
+    node = start(plant).wait_until_ready()
     wait_metric(node, "edgenode_inferences_total", 12)
 
     def mean(stage: str) -> float:
