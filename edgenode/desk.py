@@ -85,7 +85,7 @@ class DecisionDesk:
         self._dirty = False
 
     def take(self, predictions: Sequence[Prediction]) -> None:
-        """Decide on one batch's predictions, in their order. Called on engine threads."""
+        """Decide on one batch's predictions (not empty), in their order. Called on engine threads."""
         begun = time.perf_counter()
         with self._lock:
             for prediction in predictions:
@@ -96,6 +96,8 @@ class DecisionDesk:
                 recent = self._frames.setdefault(prediction.camera, deque(maxlen=FRAMES_REMEMBERED))
                 recent.append((prediction.captured_at, prediction.frame_index))
                 self._follow(self._decider.observe(prediction))
+            newest = max(predictions, key=lambda prediction: prediction.captured_s)
+            self._emit(self._rules.tick(newest.captured_s, newest.captured_at))
         self._observer.stage_seconds("decide", time.perf_counter() - begun)
 
     def report(self, report: CameraReport, now_s: float, now_at: datetime) -> None:
@@ -106,7 +108,9 @@ class DecisionDesk:
                 self._follow(decision)
 
     def tick(self, now_s: float, now_at: datetime) -> None:
-        """Let time pass for the rules: dwell and cooldown end without a new sample. Called by the supervisor."""
+        """Let time pass for the rules: dwell and cooldown end without a new sample. Called by the supervisor,
+        with a time a little in the past: samples that are still on their way were captured before it.
+        """
         with self._lock:
             self._emit(self._rules.tick(now_s, now_at))
 

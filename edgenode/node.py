@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,8 @@ TICK_S = 0.1
 """How often the rules hear that time passes: a dwell ends at most this late when no sample comes."""
 REMEMBER_S = 1.0
 """At most this much is forgotten of states and open events when the power goes."""
+ON_THE_WAY_S = 0.5
+"""Rules see the present this late while no sample comes: those on their way to a model are older than now."""
 EMBEDDED = "embedded"
 
 
@@ -149,7 +152,7 @@ class Node:
     def tick(self) -> None:
         """Everything that is due by time alone. Called about ten times a second."""
         now_s, now_at = self.clock.monotonic(), self.clock.now()
-        self.desk.tick(now_s, now_at)
+        self.desk.tick(now_s - ON_THE_WAY_S, now_at - timedelta(seconds=ON_THE_WAY_S))
         self._judge()
         if self.desk.dirty and now_s - self._remembered_s >= REMEMBER_S:
             self._remembered_s = now_s

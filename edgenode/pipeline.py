@@ -140,7 +140,7 @@ class Pipeline:
             serving = self._serving.get(name)
             if serving is not None and serving.engine.classifier is classifier:
                 continue
-            if serving is not None and serving.engine.classifier.card.input == classifier.card.input:
+            if serving is not None and serving.engine.misfit(classifier) is None:
                 self.swap(name, classifier).close()
                 continue
             if serving is not None:

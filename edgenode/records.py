@@ -146,8 +146,8 @@ class Prediction:
 class Decision:
     """The decided state of one region after one prediction.
 
-    `label` is what is decided, `raw_label` what the model said of this sample; `reason` says in words why they
-    are what they are. `changed` is true exactly when `label` differs from the decision before.
+    `label` is what is decided, `raw_label` what the model said of this sample; `reason` says in words why
+    they are what they are. `changed` is true exactly when `label` differs from the decision before.
     """
 
     camera: str

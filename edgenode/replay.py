@@ -10,6 +10,7 @@ import heapq
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -91,16 +92,16 @@ def replay(
     media_s = 0.0
     waiting: list[Sample] = []
     for captured_s, _, cut in heapq.merge(*streams, key=lambda item: item[:2]):
+        if captured_s > media_s and len(waiting) >= settings.inference.max_batch:
+            _classify(waiting, classifiers, desk, settings.inference.max_batch)
+            waiting = []
         frames += 1
         samples += len(cut)
         media_s = captured_s
         waiting.extend(cut)
-        if len(waiting) >= settings.inference.max_batch:
-            _classify(waiting, classifiers, desk, settings.inference.max_batch, start)
-            waiting = []
         if progress is not None:
             progress(captured_s)
-    _classify(waiting, classifiers, desk, settings.inference.max_batch, start)
+    _classify(waiting, classifiers, desk, settings.inference.max_batch)
     desk.tick(media_s, start + timedelta(seconds=media_s))
     return ReplayCount(frames, samples, media_s)
 
@@ -181,7 +182,6 @@ def _classify(
     classifiers: Mapping[str, Classifier],
     desk: DecisionDesk,
     max_batch: int,
-    start: datetime,
 ) -> None:
     """Classify `samples` in batches per model and decide on them in their order."""
     answers: dict[int, Prediction] = {}
@@ -195,10 +195,6 @@ def _classify(
             if len(predictions) < len(members):
                 raise InferenceError(f"model {model}: answered NaN or Inf near {members[0].captured_s:.3f} s")
             answers.update(zip(chunk, predictions, strict=True))
-    decided_s: float | None = None
-    for place in sorted(answers):
-        answer = answers[place]
-        if decided_s is not None and answer.captured_s > decided_s:
-            desk.tick(decided_s, start + timedelta(seconds=round(decided_s, 6)))
-        desk.take([answer])
-        decided_s = answer.captured_s
+    ordered = [answers[place] for place in sorted(answers)]
+    for _, instant in groupby(ordered, key=lambda answer: answer.captured_s):
+        desk.take(list(instant))

@@ -40,7 +40,7 @@ class SceneModel:
 SCENE_MODELS = {
     model.name: model
     for model in (
-        SceneModel("line_parts", "line", "belt", 64, 96, "edge-s"),
+        SceneModel("line_parts", "line", "belt", 80, 120, "edge-s"),
         SceneModel("signal_light", "junction", "signal", 32, 20, "edge-s"),
         SceneModel("stop_line", "junction", "stop_line", 32, 32, "edge-s"),
     )

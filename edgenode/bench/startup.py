@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,15 +70,25 @@ source = "{clip}"
 loop = true
 """
         )
-        with Subscriber(host, port, [f"edgenode/v1/{name}/cameras/+/regions/+/classification"]) as subscriber:
-            begun_s = time.monotonic()
-            process = subprocess.Popen([sys.executable, "-m", "edgenode", "run", "--config", str(config)])
-            try:
-                arrived = subscriber.wait(PATIENCE_S)
-                elapsed_s = time.monotonic() - begun_s
-            finally:
-                process.send_signal(signal.SIGTERM)
-                process.wait(PATIENCE_S)
+        subscriber = Subscriber(host, port, f"edgenode/v1/{name}/cameras/+/regions/+/classification")
+        subscriber.start()
+        begun_s = time.monotonic()
+        process = subprocess.Popen([sys.executable, "-m", "edgenode", "run", "--config", str(config)])
+        try:
+            arrived = _wait(subscriber)
+            elapsed_s = time.monotonic() - begun_s
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(PATIENCE_S)
+            subscriber.stop()
         if not arrived:
             raise EdgeNodeError(f"no classification arrived within {PATIENCE_S:g} s")
         return elapsed_s
+
+
+def _wait(subscriber: Subscriber) -> bool:
+    pause = threading.Event()
+    deadline_s = time.monotonic() + PATIENCE_S
+    while subscriber.received == 0 and time.monotonic() < deadline_s:
+        pause.wait(0.005)
+    return subscriber.received > 0

@@ -148,7 +148,7 @@ class Camera:
                 self._board.set(CameraStatus.DISABLED, "switched off")
                 self._pause(None)
                 continue
-            self._try_session()
+            self._attempt()
 
     def _interrupted(self) -> bool:
         return self._stopping.is_set() or self._wake.is_set()
@@ -166,10 +166,10 @@ class Camera:
     def _beat(self) -> None:
         self._heartbeat_s = self._clock.monotonic()
 
-    def _try_session(self) -> None:
+    def _attempt(self) -> None:
         """Open, read until something happens, close, and wait as long as what happened calls for."""
         try:
-            self._session()
+            self._open_and_read()
         except SourceEndedError as ended:
             self._board.set(CameraStatus.ENDED, str(ended))
             self._pause(None)
@@ -201,7 +201,7 @@ class Camera:
             return CameraStatus.FAILED
         return CameraStatus.OFFLINE if kind in LIVE_KINDS else CameraStatus.FAILED
 
-    def _session(self) -> None:
+    def _open_and_read(self) -> None:
         settings = self._settings
         kind = parse_address(settings.source, self._spec.base_dir).kind
         source = open_source(settings.source, self._options(), self._clock, self._spec.scenes)
@@ -215,7 +215,7 @@ class Camera:
             source.close()
 
     def _read_all(self, source: Source, kind: AddressKind) -> None:
-        reader = _SessionClocks(source, self._settings.fps, self._spec.realtime, self._clock)
+        reader = _SourceClocks(source, self._settings.fps, self._spec.realtime, self._clock)
         began_s = good_s = self._clock.monotonic()
         while not self._interrupted():
             self._beat()
@@ -239,7 +239,7 @@ class Camera:
         if self._clock.monotonic() - good_s > _NO_PICTURE_S:
             raise SourceError(f"{redact(self._settings.source)} sends data, but no good picture")
 
-    def _take(self, grab: Grab, source: Source, clocks: _SessionClocks) -> bool:
+    def _take(self, grab: Grab, source: Source, clocks: _SourceClocks) -> bool:
         """One grab, whatever it is worth; whether it was a good and present frame."""
         arrived_s = self._clock.monotonic()
         self._index += 1
@@ -286,13 +286,14 @@ class Camera:
             transport=settings.transport,
             loop=settings.loop,
             keyframes_only=settings.decode == "keyframes",
+            enough_fps=settings.fps if settings.decode == "auto" else 0.0,
             follow=self._spec.follow,
             poll_s=1.0 / settings.fps if settings.fps > 0.0 else SourceOptions().poll_s,
             base_dir=self._spec.base_dir,
         )
 
 
-class _SessionClocks:
+class _SourceClocks:
     """Everything about time that starts anew with each opening of the source."""
 
     __slots__ = ("freshness", "pacing", "schedule")

@@ -53,10 +53,14 @@ def _open(address: Address, options: SourceOptions, clock: Clock) -> Source:
             return VideoFileSource(address, options)
 
 
-def source_problem(url: str, base_dir: Path) -> str | None:
+def source_problem(url: str, base_dir: Path, scenes: SceneFactory | None = None) -> str | None:
     """What is wrong with a source string, found without opening anything; None when nothing is."""
     try:
         address = parse_address(url, base_dir)
+        if address.kind is AddressKind.SYNTHETIC:
+            from edgenode.capture.synthetic import find_scene
+
+            find_scene(address, scenes)
     except SourceError as error:
         return str(error)
     path = Path(address.target)

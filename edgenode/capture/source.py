@@ -30,6 +30,8 @@ class SourceOptions:
     """A file starts again at its end; its media time runs on."""
     keyframes_only: bool = False
     """Decode key frames alone: a fifth of the cost, one picture a group."""
+    enough_fps: float = 0.0
+    """Of live streams: decode key frames alone for as long as they come this often; 0 decodes all."""
     follow: bool = True
     """A folder is watched for new pictures; False reads what is there and ends."""
     poll_s: float = 0.2

@@ -12,6 +12,7 @@ import numpy as np
 from av.codec.context import Flags
 from av.video.reformatter import ColorRange, Colorspace
 
+from edgenode.capture.keyframes import KeyframeChoice
 from edgenode.capture.source import Grab, SourceIdleError
 from edgenode.capture.stream_errors import open_error, read_error
 from edgenode.errors import PictureError, SourceEndedError, SourceError
@@ -36,6 +37,8 @@ class StreamSettings:
     read_timeout_s: float
     live: bool
     keyframes_only: bool
+    enough_fps: float = 0.0
+    """Key frames alone are decoded for as long as they come this often; 0 decodes all."""
 
 
 class VideoStream:
@@ -77,6 +80,8 @@ class VideoStream:
             context.flags |= Flags.low_delay
         if self._settings.keyframes_only:
             context.skip_frame = "NONKEY"
+        self._context = context
+        self._choice = KeyframeChoice(self._settings.enough_fps)
         self.codec: str = context.name
         self.width: int = context.width
         self.height: int = context.height
@@ -123,6 +128,9 @@ class VideoStream:
             raise read_error(error, self._settings.shown, self._settings.read_timeout_s) from None
         if packet.size == 0 and self._settings.live:
             raise SourceEndedError(f"{self._settings.shown} has ended")
+        if self._settings.enough_fps > 0.0 and packet.is_keyframe and packet.pts is not None:
+            alone = self._choice.alone(float(packet.pts * packet.time_base))
+            self._context.skip_frame = "NONKEY" if alone or self._settings.keyframes_only else "DEFAULT"
         self._count += 1 if packet.size else 0
         self._bytes += packet.size
         began_s = time.perf_counter()

@@ -3,6 +3,8 @@ whole."""
 
 from __future__ import annotations
 
+import errno
+
 import av
 
 from edgenode.errors import SourceError, SourceRefusedError
@@ -31,6 +33,8 @@ def open_error(error: av.error.FFmpegError, shown: str, timeout_s: float, spent_
         return SourceError(f"{shown} is not a video that can be read, or it is damaged")
     if isinstance(error, ConnectionRefusedError):
         return SourceError(f"{shown}: nothing listens there (connection refused)")
+    if error.errno == errno.EIO:  # all that FFmpeg says of a host name that cannot be resolved
+        return SourceError(f"{shown} cannot be reached: is the host name right and the network up?")
     return SourceError(f"{shown} cannot be opened: {_words(error)}")
 
 

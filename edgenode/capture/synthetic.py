@@ -20,7 +20,7 @@ class SyntheticSource:
     """
 
     def __init__(self, address: Address, clock: Clock, scenes: SceneFactory | None = None) -> None:
-        self._scene = _scene(address, scenes)
+        self._scene = find_scene(address, scenes)
         fps = address.fps or self._scene.fps or _DEFAULT_FPS
         self._interval_s = 1.0 / fps
         self._clock = clock
@@ -57,7 +57,8 @@ class SyntheticSource:
         self._closed.set()
 
 
-def _scene(address: Address, scenes: SceneFactory | None) -> Drawable:
+def find_scene(address: Address, scenes: SceneFactory | None) -> Drawable:
+    """The scene that `address` names, from the built-in ones where `scenes` is None. Raises SourceError."""
     if scenes is None:
         from edgenode.capture.scenes import scene_named
 

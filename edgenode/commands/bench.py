@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-import shutil
 import statistics
 import tempfile
 from collections.abc import Iterator
@@ -139,10 +138,9 @@ def _material(model: Path | None, clip: Path | None) -> Iterator[tuple[Path, Pat
             clip = Path(folder) / "drawn.mp4"
             write_clip(scene_named("line", 1), clip, seconds=8.0)
         if model is None:
-            from edgenode.demo.models import bundled_model
+            from edgenode.demo.scenario import MODELS
 
-            model = Path(folder) / "bundled.onnx"
-            shutil.copyfile(bundled_model("line_parts"), model)
+            model = MODELS / "line_parts.onnx"
         yield model.absolute(), clip.absolute()
 
 

@@ -72,7 +72,11 @@ def _link(
         return lambda: mine.label != other.label
     first, second = one.run, two.run
     if one.kind == two.kind and (one.kind == NUMBER or (equality and one.kind == TRUTH)):
-        return lambda: compare(first(), second())
+        run: Callable[[], bool] = lambda: compare(first(), second())  # noqa: E731
+        about = one.about or two.about
+        if about is not None:
+            reader.used.atoms.append((about, run))
+        return run
     if STATE in (one.kind, two.kind) and not equality:
         reader.wrong(one_node, "a region's state has no order: compare it with == , != or in")
     else:

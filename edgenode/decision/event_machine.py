@@ -69,7 +69,7 @@ class EventMachine:
         self.cooldown_until_s: float | None = None
 
     def cooldown_left_s(self, now_s: float) -> float:
-        return max(0.0, (self.cooldown_until_s or now_s) - now_s)
+        return 0.0 if self.cooldown_until_s is None else max(0.0, self.cooldown_until_s - now_s)
 
     @property
     def due_s(self) -> float | None:
@@ -78,7 +78,8 @@ class EventMachine:
             return self.open.reported_s + self.spec.update_every_s if self.spec.update_every_s > 0.0 else None
         if self.since_s is None:
             return None
-        return max(self.since_s + self.spec.for_s, self.cooldown_until_s or self.since_s)
+        full_s = self.since_s + self.spec.for_s
+        return full_s if self.cooldown_until_s is None else max(full_s, self.cooldown_until_s)
 
     def step(
         self,

@@ -28,7 +28,7 @@ from .comparisons import check_label
 from .control_charts import SIDES, ZONE_RULES, ChartSpec, EwmaChart, PChart
 from .facts import Fact, nearest
 from .instruments import Duration, EntryCounter, Instrument, PartChart, PartRate, PartWatch
-from .terms import LIST, NUMBER, STATE, TEXT, TRUTH, WRONG, Term, Used
+from .terms import LIST, NUMBER, STATE, TEXT, TRUTH, WRONG, Term, Used, doubt
 
 if TYPE_CHECKING:
     from .expression import Reader
@@ -208,7 +208,7 @@ def _probability(reader: Reader, node: ast.Call, values: dict[str, Any]) -> Term
     if label is not None and not check_label(reader, fact, label, node):
         return Term(WRONG, lambda: float("nan"))
     reader.used.scored = True
-    return Term(NUMBER, lambda: fact.probability(label))
+    return Term(NUMBER, lambda: fact.probability(label), about=fact)
 
 
 def _remembering(reader: Reader, node: ast.Call, name: str, values: dict[str, Any]) -> Term:
@@ -237,7 +237,7 @@ def _build(
         return Duration(subject.holds)
     if name in ("count", "rate_per_minute"):
         per_minute, only_rules = name == "rate_per_minute", not subject.used.facts
-        return EntryCounter(subject.holds, _waits(subject), values["window"], per_minute, only_rules)
+        return EntryCounter(subject.holds, doubt(subject.used), values["window"], per_minute, only_rules)
     watch = _watch(reader, node, name, subject, values.get("background"))
     if watch is None:
         return None
@@ -248,15 +248,6 @@ def _build(
     if name == "control_chart":
         return PartChart(watch, parts, PChart(spec, values.get("rules", [1, 2, 3, 4])))
     return PartChart(watch, parts, EwmaChart(spec, values.get("weight", 0.2), values.get("width", 2.7)))
-
-
-def _waits(subject: Subject) -> Callable[[], bool]:
-    facts = list(subject.used.facts)
-    doubtful = frozenset({UNKNOWN, INVALID} - {label for _, label in subject.used.named})
-    if len(facts) == 1:
-        only = facts[0]
-        return lambda: only.label in doubtful
-    return lambda: any(fact.label in doubtful for fact in facts)
 
 
 def _watch(

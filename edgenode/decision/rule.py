@@ -15,7 +15,7 @@ from .facts import Fact, World
 from .instruments import Instrument
 from .schedule import Schedule, ScheduleWatch
 from .sequences import Sequence
-from .terms import Compiled, Used
+from .terms import Compiled, Used, doubt
 
 QUOTED_TEXT = 120
 """Characters of a condition that are quoted in an event's reason."""
@@ -83,7 +83,7 @@ class Rule:
             ),
             new_id,
         )
-        self._conditions = conditions
+        self._steps = [(each.holds, doubt(each.used)) for each in conditions]
         self._holds = conditions[0].holds
         self._sequence = Sequence(len(conditions), spec.within_s) if spec.sequence else None
         self._schedule = ScheduleWatch(spec.schedule)
@@ -129,7 +129,7 @@ class Rule:
             return RuleStatus.ACTIVE
         if machine.since_s is None:
             return RuleStatus.IDLE
-        if self.now_s - machine.since_s >= self.spec.for_s:
+        if machine.cooldown_left_s(self.now_s) > 0.0:
             return RuleStatus.COOLING_DOWN
         return RuleStatus.DWELLING
 
@@ -142,7 +142,9 @@ class Rule:
         if self._sequence is None:
             holds = self._holds()
         else:
-            holds = self._sequence.step([each.holds() for each in self._conditions], now_s, now_at)
+            holds = self._sequence.step(
+                [None if in_doubt() else holds_now() for holds_now, in_doubt in self._steps], now_s, now_at
+            )
             if holds and self._sequence.begun_s is not None and self._sequence.begun_at is not None:
                 begun = (self._sequence.begun_s, self._sequence.begun_at)
         if not self.enabled:
@@ -198,9 +200,11 @@ class Rule:
         text = self.spec.text
         text = text if len(text) <= QUOTED_TEXT else text[: QUOTED_TEXT - 1] + "…"
         if self._sequence is not None:
-            begun_s = self._sequence.begun_s or self.now_s
-            return f"{text}: completed in {self.now_s - begun_s:.2f} s; {facts}"
-        held_s = self.now_s - (self.machine.since_s or self.now_s)
+            begun_s = self._sequence.begun_s
+            took_s = 0.0 if begun_s is None else self.now_s - begun_s
+            return f"{text}: completed in {took_s:.2f} s; {facts}"
+        since_s = self.machine.since_s
+        held_s = 0.0 if since_s is None else self.now_s - since_s
         return f"{text}: held for {held_s:.2f} s; {facts}" if held_s > 0.0 else f"{text}: {facts}"
 
     def facts_text(self) -> str:
@@ -221,7 +225,7 @@ class Rule:
         """How far a sequence has come; empty for other rules."""
         if self._sequence is None:
             return ""
-        return f"{self._sequence.progress()} of {len(self._conditions)} steps seen"
+        return f"{self._sequence.progress()} of {len(self._steps)} steps seen"
 
     def export(self) -> JsonObject:
         return {

@@ -25,10 +25,13 @@ class RuleSet:
 
     What happens at one instant is looked at once all of it is known: `observe` only takes the decision in and
     returns the events of earlier instants; `tick` closes the instant. So the order in which cameras' samples
-    of one instant arrive changes nothing. Call `tick` after each batch of decisions and, while nothing comes,
-    about four times a second: dwell, cooldown and schedules go on by it. Dwell, cooldown and periodic updates
-    happen at their exact times however late the next call is; conditions over time (`duration`, `count`,
-    schedules) are looked at when a region they name is observed and at each tick.
+    of one instant arrive changes nothing. Dwell, cooldown and periodic updates happen at their exact times
+    however late the next call is; conditions over time (`duration`, `count`, schedules) are looked at when a
+    region they name is observed and at each tick.
+
+    Whom to call when: after each batch, `tick` with the newest capture time in it; while nothing comes, about
+    four times a second with a time that lies back by the usual latency (half a second): no decision of before
+    that is still on its way then. A replay ticks with each frame's time.
 
     Time never goes back: a decision that is older than what was seen counts as of now.
     """
@@ -48,13 +51,13 @@ class RuleSet:
         self._positions = {rule.name: position for position, rule in enumerate(self._rules)}
         self._watching: dict[Fact, list[int]] = {fact: [] for fact in self._world.facts.values()}
         for position, rule in enumerate(self._rules):
-            for fact in rule.used.facts:
-                self._watching[fact].append(position)
             for name in rule.used.rules:
-                self._rules[self._positions[name]].followers.append(position)
                 named = self._rules[self._positions[name]]
+                named.followers.append(position)
                 rule.facts.extend(fact for fact in named.facts if fact not in rule.facts)
                 rule.atoms.extend(named.atoms)
+            for fact in rule.facts:
+                self._watching[fact].append(position)
         self._timed = [position for position, rule in enumerate(self._rules) if rule.timed]
         self._waiting: list[int] = []
         """A heap of the positions of the rules to look at when this instant closes."""
@@ -257,6 +260,7 @@ class RuleSet:
             rule.restore(entry, offset_s)
             if paused:
                 rule.machine.resume(now_s)
+            self._world.active[rule.name] = rule.machine.open is not None
             self._after(position)
         if not paused:
             for name in state["waiting"]:

@@ -33,10 +33,12 @@ class Sequence:
         """When the first condition of the completed sequence began to hold."""
         self.begun_at: datetime | None = None
 
-    def step(self, holds: list[bool], now_s: float, now_at: datetime) -> bool:
-        """Whether the sequence is complete at `now_s`."""
+    def step(self, holds: list[bool | None], now_s: float, now_at: datetime) -> bool:
+        """Whether the sequence is complete at `now_s`. `holds`: of each step, None for one in doubt."""
         begins = [index for index, each in enumerate(holds) if each and self._before[index] is False]
-        self._before = list(holds)
+        self._before = [
+            before if each is None else each for each, before in zip(holds, self._before, strict=True)
+        ]
         for index in begins:
             done = self._forward.take(index, now_s, now_at)
             back = self._backward.take(self._steps - 1 - index, now_s, now_at)
@@ -45,7 +47,7 @@ class Sequence:
             if done is not None or back is not None:
                 self._forward.clear()
                 self._backward.clear()
-        if self.complete and not holds[-1]:
+        if self.complete and not self._before[-1]:
             self.complete = False
         return self.complete
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from edgenode.records import INVALID, UNKNOWN
+
 from .facts import Fact
 from .instruments import Instrument
 
@@ -21,12 +23,14 @@ STATE, NUMBER, TRUTH, TEXT, LIST, WRONG = (
 
 @dataclass(slots=True)
 class Term:
-    """A checked part of an expression. `fact` belongs to states, `value` to constants."""
+    """A checked part of an expression. `fact` belongs to states, `value` to constants; `about` is the region
+    whose probability a number is."""
 
     kind: str
     run: Callable[[], Any]
     fact: Fact | None = None
     value: Any = None
+    about: Fact | None = None
 
 
 @dataclass(slots=True)
@@ -55,3 +59,14 @@ class Compiled:
     text: str
     holds: Callable[[], bool]
     used: Used
+
+
+def doubt(used: Used) -> Callable[[], bool]:
+    """Whether a condition cannot be relied on now: a region it names is unknown or invalid, and it doesn't
+    ask for just that."""
+    facts = list(used.facts)
+    doubtful = frozenset({UNKNOWN, INVALID} - {label for _, label in used.named})
+    if len(facts) == 1:
+        only = facts[0]
+        return lambda: only.label in doubtful
+    return lambda: any(fact.label in doubtful for fact in facts)

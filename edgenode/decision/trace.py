@@ -150,12 +150,12 @@ def _judgement_lines(judgements: list[Judgement], rule: Rule, at: datetime) -> l
         return [f"the trace begins at {_clock(judgements[0].at)}, later than asked for"]
     last = past[-1]
     lines = [f"the rule was {last.status} since {_clock(last.at)}: {last.facts}"]
-    if last.status == "dwelling" and last.since_at is not None:
+    if last.status in ("dwelling", "cooling down") and last.since_at is not None:
         dwell_s = (at - last.since_at).total_seconds()
         lines.append(f"the condition had held for {dwell_s:.2f} s of the {rule.spec.for_s:g} s that it must")
-    if last.status == "cooling down":
-        left_s = max(0.0, last.cooldown_s - (at - last.at).total_seconds())
-        lines.append(f"the condition held, but the cooldown had {left_s:.2f} s to go")
+        left_s = last.cooldown_s - (at - last.at).total_seconds()
+        if left_s > 0.0:
+            lines.append(f"the cooldown of the event before had {left_s:.2f} s to go")
     if rule.progress_text() and last is judgements[-1]:
         lines.append(f"of the sequence, {rule.progress_text()} by now")
     later = [each for each in judgements if each.at > at]

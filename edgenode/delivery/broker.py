@@ -39,13 +39,13 @@ class EmbeddedBroker:
         return self._port
 
     def start(self) -> None:
-        """Returns when clients can connect. Raises ConfigurationError without amqtt, BrokerError otherwise."""
+        """Returns when clients can connect. Raises ConfigurationError or BrokerError."""
         try:
             import amqtt.broker  # noqa: F401 - heavy, and an extra: only here
         except ImportError as error:
             raise ConfigurationError(
                 [
-                    'mqtt.host = "embedded" needs the extra "demo": pip install "edgenode[demo]"; or name a broker'
+                    'mqtt.host: "embedded" needs pip install "edgenode[demo]"; or name a broker'
                 ]
             ) from error
         for name in ("amqtt", "transitions"):
@@ -56,7 +56,7 @@ class EmbeddedBroker:
         if self._failure is not None:
             self._thread.join()
             raise BrokerError(
-                f"the built-in broker cannot listen on {HOST}:{self._port}: {self._failure}; choose another mqtt.port"
+                f"built-in broker: it cannot listen on {HOST}:{self._port}: {self._failure}; set mqtt.port"
             ) from self._failure
 
     def stop(self) -> None:

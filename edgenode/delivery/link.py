@@ -14,11 +14,10 @@ import socket
 import threading
 from collections import deque
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
-from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
@@ -37,6 +36,7 @@ from edgenode.delivery.link_options import (
     refusal,
     tls_context,
 )
+from edgenode.delivery.mqtt5_properties import PackedProperties
 from edgenode.records import Message
 
 log = logging.getLogger(__name__)
@@ -98,10 +98,12 @@ class Link:
         client = self._client
         if client is None or generation != self._generation or not self._accepted.is_set():
             return NOT_SENT
-        properties = _publish_properties(message) if self._is_5 else None
+        properties = PackedProperties(message) if self._is_5 else None
         if self._max_packet_bytes is not None and _packet_bytes(message, properties) > self._max_packet_bytes:
             return PACKET_TOO_LARGE
-        info = client.publish(message.topic, message.payload, message.qos, message.retain, properties)
+        info = client.publish(
+            message.topic, message.payload, message.qos, message.retain, cast("Properties | None", properties)
+        )
         # rc 4 (no connection) keeps the message in this client, which ends with its connection
         return info.mid
 
@@ -328,22 +330,9 @@ def _no_delay(_client: Any, _userdata: Any, sock: Any) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
-def _publish_properties(message: Message) -> Properties:
-    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-    if message.payload and message.content_type:
-        properties.ContentType = message.content_type
-    if message.expiry_s is not None:
-        properties.MessageExpiryInterval = message.expiry_s
-    if message.user_properties:
-        properties.UserProperty = list(message.user_properties)
-    if message.response_to is not None:
-        properties.CorrelationData = message.response_to
-    return properties
-
-
-def _packet_bytes(message: Message, properties: Properties | None) -> int:
+def _packet_bytes(message: Message, properties: PackedProperties | None) -> int:
     """An upper bound of the PUBLISH packet's size: fixed header 5, topic 2 + n, identifier 2, properties,
     payload.
     """
-    extra = 0 if properties is None else len(properties.pack())  # type: ignore[no-untyped-call]
+    extra = 0 if properties is None else len(properties.pack())
     return 9 + len(message.topic.encode()) + extra + len(message.payload)

@@ -125,8 +125,8 @@ def tls_context(mqtt: MqttSettings) -> ssl.SSLContext | None:
             )
     except (OSError, ssl.SSLError) as error:
         raise LinkError(
-            f"mqtt.ca_file, cert_file, key_file: a file cannot be used ({error}); check paths, rights and that "
-            "key and certificate belong together"
+            f"mqtt.ca_file, cert_file, key_file: not usable ({error}); check paths and rights, and that key "
+            "and certificate belong together"
         ) from error
     return context
 
@@ -135,8 +135,8 @@ def refusal(code: int, name: str, mqtt: MqttSettings) -> str:
     """What to tell an operator about a CONNACK that says no. `code` is MQTT 5's."""
     user = mqtt.username or "nobody (no mqtt.username is set)"
     advice = {
-        0x86: f"the broker knows no such user and password ({user}): check mqtt.username, mqtt.password_file",
-        0x87: f"the broker does not let {user} in: check user name, password or certificate, and access list",
+        0x86: f"the broker knows no such user and password ({user}): check both",
+        0x87: f"the broker does not let {user} in: check password, certificate, access list",
         0x85: "the broker refuses this client id: mqtt client ids are the node's name (node.name)",
         0x8A: "the broker has banned this client",
         0x84: "the broker does not speak this version of MQTT: set mqtt.protocol to auto or 3.1.1",

@@ -182,7 +182,7 @@ class Traffic:
             if len(self._blocks) < 1000:
                 self._blocks[topic] = block
             log.error(
-                "the broker refuses messages on %s (%s): check its access list; they are kept and tried again",
+                "the broker refuses messages on %s (%s): check its access list; they are tried again",
                 topic,
                 report.reason,
             )

@@ -64,7 +64,7 @@ def test_a_source_names_no_problem_and_yields_rgb_pictures_of_its_announced_size
     kind: str, url_of: Callable[[str], str], tmp_path: Path
 ) -> None:
     url = url_of(kind)
-    assert source_problem(url, tmp_path) is None
+    assert source_problem(url, tmp_path, scene_factory) is None
     source = opened(url, tmp_path)
     try:
         assert (source.info.width, source.info.height) == (320, 180)

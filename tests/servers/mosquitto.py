@@ -113,7 +113,7 @@ class MosquittoBroker:
 
 @pytest.fixture
 def mosquitto_factory(tmp_path: Path) -> Iterator[Callable[..., MosquittoBroker]]:
-    """Makes brokers, not started, that are killed after the test: `mosquitto_factory("line", ..., port=None)`."""
+    """Makes brokers, not started, that are killed afterwards: `mosquitto_factory("line", ..., port=None)`."""
     if not Path(MOSQUITTO).exists():
         if os.environ.get("CI"):
             pytest.fail("mosquitto is not installed: apt install mosquitto")

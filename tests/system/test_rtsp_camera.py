@@ -132,6 +132,20 @@ def test_key_frames_alone_are_classified_when_asked(
     assert numbers(recorder.samples)[:3] == [0, 10, 20]
 
 
+def test_key_frames_alone_are_decoded_once_they_are_seen_to_be_enough(
+    rtsp_camera: StartRtsp, clip: Path, tmp_path: Path, recorder: Recorder
+) -> None:
+    """One every 0.4 s is enough for two frames a second: from the fourth on nothing else is decoded."""
+    server = rtsp_camera(clip, "--loop")
+    with running(camera_spec(server.url, tmp_path, fps=2, decode="auto"), recorder):
+        recorder.wait_samples(6)
+    first, *_, before, last = recorder.samples
+    assert last.frame_index - before.frame_index <= 2
+    assert (number_of(last.array) - number_of(before.array)) % 10 == 0
+    assert number_of(first.array) == 0
+    assert recorder.counts["packets"] > 1.5 * recorder.counts["decoded"]
+
+
 def test_reordered_frames_come_out_in_order_and_none_is_lost(rtsp_camera: StartRtsp, tmp_path: Path) -> None:
     pictures = (numbered(number) for number in range(100))
     server = rtsp_camera(write_clip(tmp_path / "b.mp4", pictures, FPS, 50, bf="2", preset="medium"))

@@ -47,7 +47,7 @@ class PartPainter:
         self.round = chance.unit(1) < 0.5
         self.radius = chance.between(52.0, 58.0, 2) if self.round else chance.between(47.0, 51.0, 2)
         self._holes = chance.pick((4, 5, 6), 3) if self.round else 4
-        self._hole_radius = chance.between(6.5, 8.0, 4)
+        self._hole_radius = chance.between(7.5, 9.0, 4)
         self._ring = self.radius * (
             chance.between(0.68, 0.74, 5) if self.round else chance.between(0.64, 0.68, 5)
         )
@@ -102,7 +102,7 @@ class PartPainter:
         elif part.defect == "dent":
             self._dent(surface, part, centre)
         missing = self._chance.below(self._holes, 10, part.index) if part.defect == "missing_hole" else -1
-        for number, place in enumerate(self._places(part)):
+        for number, place in enumerate(self._places()):
             if number != missing:
                 self._hole(surface, _turned([place], part.angle, centre)[0], self._hole_radius)
         self._hole(surface, centre, self._bore)
@@ -125,11 +125,11 @@ class PartPainter:
         _lines(surface, corners, dark, 4)
         _lines(surface, [*corners[half:], corners[0]], bright, 4)
 
-    def _places(self, part: Part) -> list[tuple[float, float]]:
+    def _places(self) -> list[tuple[float, float]]:
         """Where the bolt holes are, from the centre of a part that is not turned."""
         if not self.round:
             return [(sx * self._ring, sy * self._ring) for sx, sy in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
-        start = self._chance.between(0.0, math.tau, 11, part.index)
+        start = self._chance.between(0.0, math.tau, 11)
         return [
             (
                 self._ring * math.cos(start + math.tau * n / self._holes),
@@ -160,8 +160,8 @@ class PartPainter:
             points.append(
                 (centre[0] + run * along[0] + bow * across[0], centre[1] + run * along[1] + bow * across[1])
             )
-        thick = 2 + chance.below(2, 24, k)
-        _lines(surface, [(x + 1.2, y + 1.2) for x, y in points], (70, 64, 60), thick)
+        thick = 3 + chance.below(2, 24, k)
+        _lines(surface, [(x + 2.0, y + 2.0) for x, y in points], (44, 40, 38), thick - 1)
         _lines(surface, points, (244, 242, 236), thick)
 
     def _dent(self, surface: U8, part: Part, centre: tuple[float, float]) -> None:

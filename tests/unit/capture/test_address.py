@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from edgenode.capture.address import Address, AddressKind, parse_address, redact
 from edgenode.capture.opening import source_problem
+from tests.capture_parts import scene_factory
 
 BASE = Path("/etc/edgenode")
 
@@ -74,6 +75,7 @@ def test_problems_are_found_without_opening_anything(tmp_path: Path) -> None:
     assert source_problem("clip.mp4", tmp_path) is None
     assert source_problem("rtsp://u:p@127.0.0.1:1/x", tmp_path) is None
     assert "does not exist" in str(source_problem("other.mp4", tmp_path))
+    assert "no scene 'linne'" in str(source_problem("synthetic:linne", tmp_path, scene_factory))
     assert "does not exist" in str(source_problem("inbox/", tmp_path))
     problem = str(source_problem("rtsp://u:pa#ss@cam/x", tmp_path))
     assert "%XX" in problem

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -92,95 +93,23 @@ def test_several_labels_of_a_multi_label_region_hold_at_once(world: World, scene
     assert not holds(world, 'frame != "person"')
 
 
-# expression, then each mistake as `column: text` (columns from 0)
-WRONG = [
-    (
-        'line_1.bet == "defect"',
-        ['0: camera "line_1" has no region "bet"; did you mean "belt"? (it has: belt, exit)'],
-    ),
-    ('lin_1.belt == "ok"', ['0: no camera is named "lin_1"; did you mean "line_1"?']),
-    (
-        'belt == "defekt"',
-        [
-            '8: line_1.belt has no label "defekt"; did you mean "defect"? '
-            "(it has: empty, ok, defect, unknown, invalid)"
-        ],
-    ),
-    (
-        'signal in ["red", "blau", "gren"]',
-        [
-            '18: crossing.signal has no label "blau" (it has: red, amber, green, unknown, invalid)',
-            '26: crossing.signal has no label "gren"; did you mean "green"? '
-            "(it has: red, amber, green, unknown, invalid)",
-        ],
-    ),
-    ('exit == "ok"', ['0: "exit" could be several regions: write line_1.exit or line_2.exit']),
-    ('singal == "red"', ['0: no region is named "singal"; did you mean "signal"?']),
-    ("belt == defect", ['8: no region is named "defect"; did you mean "defect" in quotes?']),
-    ("rule.maintenence", ['0: no rule is named "maintenence"; did you mean "maintenance"?']),
-    (
-        'cont(belt == "ok", window = "1m") > 3',
-        ['0: no function is named "cont"; did you mean "count"?'],
-    ),
-    (
-        'count(belt == "ok", windw = "1m") > 3',
-        [
-            '0: count() needs its window, such as window = "1m"',
-            '28: count() has no argument "windw"; did you mean "window"?',
-        ],
-    ),
-    ('count(belt == "ok", window = "1 minute") > 3', ['29: window of count() is written like "30s", "5m" or "8h", up to "7d"']),
-    ("count(belt, window = \"1m\") > 3", ['6: line_1.belt is a region\'s state: compare it, such as line_1.belt == "empty"']),
-    ('probability("belt") > 0.5', ["12: region of probability() must be a region, this is a text"]),
-    (
-        'probability(belt, "defekt") > 0.5',
-        [
-            '0: line_1.belt has no label "defekt"; did you mean "defect"? '
-            "(it has: empty, ok, defect, unknown, invalid)"
-        ],
-    ),
-    (
-        'rate(line_1.exit == "defect", parts = 10) > 0.1',
-        [
-            "0: rate() must know which label of line_1.exit stands between parts: "
-            'add background = "…" (it has: ok, defect), or background = [] if every change is a new part'
-        ],
-    ),
-    ('rate(belt == "ok" and signal == "red", parts = 10) > 0.1', ["5: rate() counts the parts of one region: name exactly one in its condition"]),
-    ('rate(belt == "ok", parts = 0) > 0.1', ["27: parts of rate() must be a whole number from 1 to 10000"]),
-    ('control_chart(belt == "ok", parts = 5, rules = "1,5")', ['47: rules of control_chart() are some of "1,2,3,4"']),
-    ('control_chart(belt == "ok", parts = 5, side = "abov")', ['46: side of control_chart() is one of above, below, both; did you mean "above"?']),
-    ('belt == "ok" and signal', ['17: crossing.signal is a region\'s state: compare it, such as crossing.signal == "red"']),
-    ("belt > 3", ["0: a region's state has no order: compare it with == , != or in"]),
-    ('probability(belt) == "ok"', ["21: a number cannot be compared with a text"]),
-    ("probability(belt)", ["0: the rule must be a truth, this is a number"]),
-    ('belt == "ok" and 1', ["17: what and joins must be a truth, this is a number"]),
-    ('not "ok"', ["4: what follows not must be a truth, this is a text"]),
-    ('belt is "ok"', ["0: compare with == or !=, is cannot stand in a rule"]),
-    ('belt in "ok"', ['8: the right side of in must be a list of labels, such as ["a", "b"], this is a text']),
-    ("belt in []", ["8: the list of labels is empty"]),
-    ('belt == "ok" if true else false', ["0: if … else cannot stand in a rule"]),
-    ('[x for x in belt] == "ok"', ["0: a comprehension cannot stand in a rule"]),
-    ('belt.label.upper() == "OK"', ['0: no function is named "belt.label.upper" (there are: probability, duration, count, rate_per_minute, rate, control_chart, ewma_chart)']),
-    ("__import__('os').system('true')", ['0: no function is named "__import__(\'os\').system" (there are: probability, duration, count, rate_per_minute, rate, control_chart, ewma_chart)']),
-    ('belt = "ok"', ['5: cannot be read: invalid syntax; write "==" to compare']),
-    ('belt == "ok" && signal == "red"', ['14: cannot be read: invalid syntax; write "and" for "&&"']),
-    ('   lin_1.belt == "ok"', ['3: no camera is named "lin_1"; did you mean "line_1"?']),
-    ('belt == "ök" or lin_1.belt == "ok"', ['8: line_1.belt has no label "ök" (it has: empty, ok, defect, unknown, invalid)', '16: no camera is named "lin_1"; did you mean "line_1"?']),
-    ('belt == "ok"\n  or singal == "red"', ['18: no region is named "singal"; did you mean "signal"?']),
-    ("", ["0: the expression is empty"]),
-    ('count(count(belt == "ok", window = "1m") > 2, window = "1h") > 1', ["6: condition of count() cannot hold another function that remembers: make that a rule of its own"]),
-]  # fmt: skip
+def cases() -> list[tuple[str, list[str]]]:
+    """Rules and the mistakes in them, from `rule_mistakes.txt`."""
+    text = (Path(__file__).parent / "rule_mistakes.txt").read_text(encoding="utf-8")
+    blocks = [block.splitlines() for block in text.split("\n\n")][1:]
+    return [(lines[0].replace("\\n", "\n"), [line.strip() for line in lines[1:]]) for lines in blocks]
 
 
-@pytest.mark.parametrize(("text", "expected"), WRONG, ids=[text for text, _ in WRONG])
+@pytest.mark.parametrize(("text", "expected"), cases(), ids=[text for text, _ in cases()])
 def test_every_mistake_is_told_with_its_place_and_the_nearest_name(text: str, expected: list[str]) -> None:
     compiled, mistakes = compile_condition(text, World(INVENTORY))
     assert compiled is None
     assert [f"{mistake.column}: {mistake}" for mistake in mistakes] == expected
 
 
-@pytest.mark.parametrize("text", ["(" * 500 + "1" + ")" * 500, "not " * 900 + "true", "-" * 3000 + "1 > 0", "a" * 5000, "\0"])
+@pytest.mark.parametrize(
+    "text", ["(" * 500 + "1" + ")" * 500, "not " * 900 + "true", "-" * 3000 + "1 > 0", "a" * 5000, "\0"]
+)
 def test_monstrous_text_is_refused_without_harm(text: str) -> None:
     compiled, mistakes = compile_condition(text, World(INVENTORY))
     assert compiled is None

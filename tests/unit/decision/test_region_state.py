@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edgenode.decision.decider import Decider, UnknownRegionError
 from edgenode.decision.region_state import RegionSpec
@@ -153,7 +156,8 @@ def test_model_with_other_labels_starts_from_nothing(scene: Any) -> None:
     states = decider(window_s=10.0)
     run(scene, states, [0.9] * 10)
     decision = states.observe(scene.prediction(2.0, [0.8, 0.1, 0.1]))
-    assert (decision.label, decision.scores["empty"]) == ("empty", pytest.approx(0.8))
+    assert decision.label == "empty"
+    assert decision.scores["empty"] == pytest.approx(0.8)
 
 
 def test_unknown_region_is_an_error(scene: Any) -> None:
@@ -181,3 +185,55 @@ def test_restore_passes_over_what_is_not_configured_any_more(scene: Any) -> None
     after = decider()
     after.restore(scene.through_json(before.export()), 0.0, scene.at(0.0))
     assert after.current() == []
+
+
+steps = st.lists(
+    st.tuples(st.integers(1, 8), st.sampled_from(["see", "see", "see", "lose", "find"]), st.integers(0, 100)),
+    min_size=1,
+    max_size=25,
+)
+
+
+@given(steps, st.sampled_from(["exponential", "vote", "none"]), st.booleans(), st.integers(0, 24))
+def test_restart_at_any_point_changes_no_later_decision(
+    scene: Any, row: list[tuple[int, str, int]], method: str, multi_label: bool, cut: int
+) -> None:
+    def make() -> Decider:
+        return decider(method=method, multi_label=multi_label, hold_s=0.5)
+
+    whole, split, t = make(), make(), 0.0
+    for index, (pause, what, percent) in enumerate(row):
+        t += pause / 16
+        outcomes = []
+        for states in (whole, split):
+            if what == "see":
+                p = percent / 100
+                outcome: Any = states.observe(scene.prediction(t, [1 - p, p], TWO, abstain_below=0.55))
+            elif what == "lose":
+                outcome = states.invalidate("line_1", None, "blind", t, scene.at(t))
+            else:
+                states.validate("line_1", None, t)
+                outcome = None
+            outcomes.append(outcome)
+        assert outcomes[0] == outcomes[1]
+        if index == cut and split.current():
+            state = scene.through_json(split.export())
+            split = make()
+            split.restore(state, t, scene.at(t))
+            assert [replace(each, changed=False) for each in whole.current()] == split.current()
+
+
+@given(steps, st.sampled_from(["exponential", "vote"]))
+def test_since_is_the_last_change_and_unchanged_labels_keep_it(
+    scene: Any, row: list[tuple[int, str, int]], method: str
+) -> None:
+    states, t = decider(method=method), 0.0
+    before: Decision | None = None
+    for pause, _, percent in row:
+        t += pause / 16
+        p = percent / 100
+        now = states.observe(scene.prediction(t, [1 - p, p], TWO))
+        assert now.changed == (before is None or before.label != now.label)
+        assert now.since_s == (t if now.changed or before is None else before.since_s)
+        assert now.since_at == scene.at(now.since_s)
+        before = now

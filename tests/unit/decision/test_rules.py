@@ -37,6 +37,19 @@ def test_event_is_about_the_region_that_made_the_condition_hold(scene: Any) -> N
     assert (start.camera, start.region, start.label) == ("gate", "lane", "defect")
 
 
+def test_event_of_a_probability_is_about_its_region(scene: Any) -> None:
+    rules = scene.rules(RuleSpec("bad", f'{DEFECT} or probability(lane, "defect") > 0.6'))
+    scene.play(rules, [(0.0, "ok")])
+    (start,) = scene.play(rules, [(1.0, "defect")], "gate", "lane")
+    assert (start.region, start.label) == ("lane", "defect")
+
+
+def test_dwell_that_begins_at_zero_is_measured_from_there(scene: Any) -> None:
+    rules = scene.rules(RuleSpec("bad", DEFECT, for_s=0.5))
+    (start,) = scene.play(rules, [(0.0, "defect"), (0.5, "defect")])
+    assert "held for 0.50 s" in start.reason
+
+
 def test_dwell_starts_at_its_exact_time_however_late_it_is_asked(scene: Any) -> None:
     rules = scene.rules(RuleSpec("bad", DEFECT, for_s=0.3))
     events = scene.play(rules, [(1.0, "defect"), (1.2, "ok"), (2.0, "defect"), (7.0, "ok")])
@@ -67,7 +80,13 @@ def test_cooldown_keeps_the_next_event_back(scene: Any) -> None:
 
 def test_update_tells_another_label_and_peaks_only_on_demand(scene: Any) -> None:
     when = 'belt in ["ok", "defect"]'
-    samples = [(0.0, "ok", 0.7), (1.0, "ok", 0.85), (2.0, "defect", 0.9), (3.0, "defect", 0.9), (4.0, "empty", 0.9)]
+    samples = [
+        (0.0, "ok", 0.7),
+        (1.0, "ok", 0.85),
+        (2.0, "defect", 0.9),
+        (3.0, "defect", 0.9),
+        (4.0, "empty", 0.9),
+    ]
     expected = {
         "off": ["0 start r 0", "4 end r 1"],
         "change": ["0 start r 0", "2 update r 1", "4 end r 2"],
@@ -120,6 +139,18 @@ def test_sequence_must_be_quick_enough(scene: Any) -> None:
 
 def test_vehicles_close_behind_each_other_in_the_right_direction_are_silent(scene: Any) -> None:
     assert sequence(scene, *passage("near", "far", 1.0), *passage("near", "far", 4.0)) == []
+
+
+def test_flicker_of_a_lane_begins_no_sequence(scene: Any) -> None:
+    steps = [
+        (1.0, "near", "ok"),
+        (2.0, "far", "ok"),
+        (2.2, "far", UNKNOWN),
+        (2.4, "far", "ok"),
+        (2.6, "near", UNKNOWN),
+        (2.8, "near", "ok"),
+    ]
+    assert sequence(scene, *steps) == []
 
 
 def test_each_vehicle_in_the_wrong_direction_is_an_event(scene: Any) -> None:
@@ -237,7 +268,10 @@ def test_clock_set_back_during_a_restart_does_no_harm(scene: Any) -> None:
     before, after = scene.rules(spec), scene.rules(spec)
     scene.play(before, [(100.0, "defect"), (100.5, "defect")])
     restarted(scene, before, after, 3.0, 3.0)
-    assert scene.lines(scene.play(after, [(4.0, "defect"), (6.0, "ok")])) == ["3.5 start bad 0", "6 end bad 1"]
+    assert scene.lines(scene.play(after, [(4.0, "defect"), (6.0, "ok")])) == [
+        "3.5 start bad 0",
+        "6 end bad 1",
+    ]
 
 
 def test_unknown_regions_state_is_neither_equal_nor_seen(scene: Any) -> None:
@@ -278,7 +312,9 @@ def test_every_mistake_of_every_rule_is_told_at_once(scene: Any) -> None:
 
 def test_circle_of_rules_is_refused(scene: Any) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        scene.rules(RuleSpec("a", "rule.b"), RuleSpec("b", "not rule.c"), RuleSpec("c", f"rule.a or {DEFECT}"))
+        scene.rules(
+            RuleSpec("a", "rule.b"), RuleSpec("b", "not rule.c"), RuleSpec("c", f"rule.a or {DEFECT}")
+        )
     assert caught.value.problems == ["rules.a.when: rules name each other in a circle: a → b → c → a"]
 
 

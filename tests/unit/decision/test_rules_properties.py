@@ -182,7 +182,9 @@ segments = st.lists(
 @settings(max_examples=60)
 @given(
     segments,
-    st.sampled_from([("exponential", 1.0), ("exponential", 0.5), ("vote", 1.0), ("vote", 0.5), ("none", 0.0)]),
+    st.sampled_from(
+        [("exponential", 1.0), ("exponential", 0.5), ("vote", 1.0), ("vote", 0.5), ("none", 0.0)]
+    ),
     st.sampled_from([0.6, 0.8]),
     st.sampled_from([0.0, 0.5]),
 )

@@ -1,11 +1,14 @@
-"""Every file of tests here ends with the threads it began with."""
+"""What the tests of inference share; every file of them ends with the threads it began with."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+from tests.unit.inference.engine_bench import Bench
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -14,3 +17,10 @@ def no_thread_left_behind() -> Iterator[None]:
     yield
     left = [thread.name for thread in threading.enumerate() if thread not in before]
     assert left == [], f"threads left behind: {left}"
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path)
+    yield made
+    made.end()

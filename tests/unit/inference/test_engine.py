@@ -5,109 +5,15 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edgenode.clock import SystemClock
-from edgenode.errors import ModelError
-from edgenode.inference.classifier import Classifier, ClassifierOptions, Outputs
 from edgenode.inference.engine import Engine, EngineOptions
-from edgenode.inference.sample_buffer import BufferLimits, SampleBuffer
-from edgenode.records import DropReason, Prediction, Sample
-from tests.models import ENDLESS, make_model
-
-DEADLINE_S = 30.0
-AT = datetime(2026, 1, 1, tzinfo=UTC)
-QUICK = EngineOptions(idle_s=0.05, first_pause_s=0.001, longest_pause_s=0.01)
-
-
-class Recorder:
-    """Both ends of an engine: receives the predictions and observes; `wait` blocks on a condition."""
-
-    def __init__(self) -> None:
-        self.changed = threading.Condition()
-        self.predictions: list[Prediction] = []
-        self.batches: list[int] = []
-        self.waits: list[float] = []
-        self.drops: Counter[tuple[str, DropReason]] = Counter()
-        self.failures: list[str] = []
-        self.raise_on_deliver = False
-
-    def deliver(self, predictions: Sequence[Prediction]) -> None:
-        if self.raise_on_deliver:
-            raise RuntimeError("nobody is there")
-        with self.changed:
-            self.predictions.extend(predictions)
-            self.changed.notify_all()
-
-    def batch(self, model: str, size: int, infer_s: float) -> None:
-        with self.changed:
-            assert infer_s > 0
-            self.batches.append(size)
-            self.changed.notify_all()
-
-    def queue_seconds(self, seconds: float) -> None:
-        self.waits.append(seconds)
-
-    def dropped(self, camera: str, reason: DropReason, count: int) -> None:
-        with self.changed:
-            self.drops[camera, reason] += count
-            self.changed.notify_all()
-
-    def inference_failed(self, model: str, reason: str) -> None:
-        with self.changed:
-            self.failures.append(reason)
-            self.changed.notify_all()
-
-    def wait(self, condition: Callable[[], bool]) -> None:
-        with self.changed:
-            assert self.changed.wait_for(condition, DEADLINE_S), "the engine did not get there in time"
-
-
-class Bench:
-    """One engine with its buffer and recorder, and models made on the way; ends them all."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.recorder = Recorder()
-        self.buffer = SampleBuffer(
-            "tiny", BufferLimits(per_region=64, total=64, max_age_s=1000.0), SystemClock()
-        )
-        self.engine: Engine | None = None
-        self.classifiers: list[Classifier] = []
-
-    def model(self, run_timeout_s: float = 5.0, **options: object) -> Classifier:
-        path = make_model(self.folder / f"m{len(self.classifiers)}.onnx", **options)  # type: ignore[arg-type]
-        self.classifiers.append(Classifier.load(path, ClassifierOptions(run_timeout_s=run_timeout_s)))
-        return self.classifiers[-1]
-
-    def start(self, classifier: Classifier, options: EngineOptions = QUICK) -> Engine:
-        self.engine = Engine("tiny", self.buffer, classifier, self.recorder.deliver, self.recorder, options)
-        self.engine.start()
-        return self.engine
-
-    def offer(self, level: int = 0, camera: str = "a", index: int = 0) -> None:
-        array = np.full((8, 8, 3), level, dtype=np.uint8)
-        self.buffer.offer(Sample(camera, "r", "tiny", index, time.monotonic(), AT, array))
-
-    def end(self) -> None:
-        if self.engine is not None:
-            self.engine.stop()
-            assert self.engine.join(DEADLINE_S)
-        for classifier in self.classifiers:
-            classifier.close()
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(tmp_path)
-    yield made
-    made.end()
+from edgenode.records import DropReason
+from tests.models import ENDLESS
+from tests.unit.inference.engine_bench import AT, DEADLINE_S, Bench
 
 
 def test_a_prediction_says_what_the_model_said_of_which_sample(bench: Bench) -> None:
@@ -214,114 +120,6 @@ def test_a_raising_receiver_is_logged_once_and_does_not_end_the_thread(
     told = [record for record in caplog.records if record.name == "edgenode.inference.engine"]
     assert len(told) == 1
     assert "nobody is there" in str(told[0].exc_info)
-
-
-def test_swap_loses_nothing_and_answers_nothing_twice(bench: Bench) -> None:
-    """Samples stream in while versions are swapped, and the old one is closed the moment swap returns."""
-    paths = [make_model(bench.folder / f"v{version}.onnx", version=version) for version in "12"]
-    engine = bench.start(Classifier.load(paths[0]), EngineOptions(max_batch=3, idle_s=0.05))
-    count = 3000
-    buffer, recorder = bench.buffer, bench.recorder
-    done = threading.Event()
-    swaps = 0
-
-    def swap_all() -> None:
-        nonlocal swaps
-        while not done.is_set():
-            old = engine.classifier
-            assert engine.swap(Classifier.load(paths[(swaps + 1) % 2])) is old
-            old.close()
-            swaps += 1
-
-    swapping = threading.Thread(target=swap_all)
-    swapping.start()
-    for index in range(count):
-        if index % 32 == 0:  # never more than the buffer holds, so that none is dropped by right
-            recorder.wait(lambda index=index: sum(recorder.batches) >= index - 32)
-        bench.offer(index=index)
-    recorder.wait(lambda: len(recorder.predictions) == count)
-    done.set()
-    swapping.join(DEADLINE_S)
-    bench.classifiers.append(engine.classifier)
-    assert bench.recorder.failures == []
-    assert [p.frame_index for p in recorder.predictions] == list(range(count))
-    assert {p.model.version for p in recorder.predictions} == {"1", "2"}
-    assert swaps > 2
-    counts = buffer.counts()
-    assert (counts.taken, counts.dropped, counts.held) == (count, {}, 0)
-
-
-def test_swap_comes_between_two_batches(bench: Bench) -> None:
-    """What `swap` returns is not in use any more: it waits for the batch that runs."""
-    first = bench.model(version="1")
-    entered, go_on, finished = threading.Event(), threading.Event(), threading.Event()
-    real = first.classify
-
-    def held_up(array: np.ndarray) -> Outputs:
-        entered.set()
-        assert go_on.wait(DEADLINE_S)
-        outputs = real(array)
-        finished.set()
-        return outputs
-
-    first.classify = held_up  # type: ignore[method-assign]
-    engine = bench.start(first)
-    bench.offer(index=1)
-    assert entered.wait(DEADLINE_S)
-    second = bench.model(version="2")
-    finished_at_swap: list[bool] = []
-
-    def swap() -> None:
-        swapping.set()
-        engine.swap(second)
-        finished_at_swap.append(finished.is_set())
-
-    swapping = threading.Event()
-    thread = threading.Thread(target=swap)
-    thread.start()
-    assert swapping.wait(DEADLINE_S)
-    bench.offer(index=2)
-    go_on.set()
-    thread.join(DEADLINE_S)
-    bench.recorder.wait(lambda: len(bench.recorder.predictions) == 2)
-    assert finished_at_swap == [True]
-    assert bench.recorder.predictions[0].model.version == "1"
-
-
-@pytest.mark.parametrize(
-    ("options", "what"),
-    [
-        ({"height": 9}, "input"),
-        ({"resize": "crop"}, "input"),
-        ({"labels": ("dark", "light")}, "labels"),
-        ({"name": "other"}, "name"),
-        ({"task": "multi_label"}, "task"),
-    ],
-)
-def test_a_version_that_does_not_fit_is_refused_and_the_old_one_serves_on(
-    bench: Bench, options: dict[str, object], what: str
-) -> None:
-    first = bench.model()
-    engine = bench.start(first)
-    other = bench.model(**options)  # type: ignore[arg-type]
-    assert f"new version's {what} differs" in str(engine.misfit(other))
-    with pytest.raises(ModelError, match=f"new version's {what} differs"):
-        engine.swap(other)
-    bench.offer()
-    bench.recorder.wait(lambda: len(bench.recorder.predictions) == 1)
-    assert bench.recorder.predictions[0].model == first.identity
-
-
-def test_swap_mends_a_model_that_fails(bench: Bench) -> None:
-    broken = bench.model(version="1")
-    broken.close()
-    engine = bench.start(broken)
-    bench.offer()
-    bench.recorder.wait(lambda: bench.recorder.failures == ["failed"])
-    engine.swap(bench.model(version="2"))
-    bench.offer()
-    bench.recorder.wait(lambda: len(bench.recorder.predictions) == 1)
-    assert engine.failures_in_a_row == 0
 
 
 def test_stop_answers_what_is_held(bench: Bench) -> None:
