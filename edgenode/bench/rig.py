@@ -76,9 +76,7 @@ class Rig:
             inference=InferenceSettings(max_batch=load.max_batch, threads=load.threads, max_age=60.0),
             models={"model": ModelSettings(file=load.model)},
             cameras=[
-                CameraSettings(
-                    name=f"camera_{number}", source=str(load.clip), fps=load.fps, loop=True
-                )
+                CameraSettings(name=f"camera_{number}", source=str(load.clip), fps=load.fps, loop=True)
                 for number in range(load.cameras)
             ],
         )
@@ -98,11 +96,11 @@ class Rig:
             build_rules(settings, region_labels(settings, cards)),
             _Nowhere(),
             self._metrics,
-            lambda camera, index: None,
+            lambda _camera, _index: None,
             Hooks(on_prediction=self._count),
         )
         self._pipeline = Pipeline(
-            desk.take, lambda report: None, self._metrics, Health(self._clock), self._clock
+            desk.take, lambda _report: None, self._metrics, Health(self._clock), self._clock
         )
         self._pipeline.apply(settings, Path("/"), classifiers, realtime=self._load.realtime)
         self._mark()

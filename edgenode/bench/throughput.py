@@ -58,7 +58,9 @@ def measure(load: Load, seconds: float, rounds: int) -> Iterator[Round]:
 
 def bare_loop(classifier: Classifier, batch: int, seconds: float) -> float:
     """Images a second of nothing but the model, on one thread of this process."""
-    images = np.ascontiguousarray(np.resize(golden_input(classifier.card.input, 2, 0), (batch, *classifier.card.input.shape)))
+    images = np.ascontiguousarray(
+        np.resize(golden_input(classifier.card.input, 2, 0), (batch, *classifier.card.input.shape))
+    )
     begun_s = time.monotonic()
     done = 0
     while (elapsed_s := time.monotonic() - begun_s) < seconds:
