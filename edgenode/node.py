@@ -124,7 +124,10 @@ class Node:
             self._broker = EmbeddedBroker(port=mqtt.port or 0)
             self._broker.start()
             self._stack.append(("broker", self._broker.stop))
-            mqtt = mqtt.model_copy(update={"host": "127.0.0.1", "port": self._broker.port})
+            mqtt = mqtt.model_copy(
+                # amqtt knows no MQTT 5, and doesn't answer one who asks for it with a last will
+                update={"host": "127.0.0.1", "port": self._broker.port, "protocol": "3.1.1"}
+            )
         options = PublisherOptions(
             node=self.settings.node.name,
             version=__version__,

@@ -139,7 +139,7 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "run.checkpoint"
     with pytest.raises(TrainingInterrupted):
         train(SPEC, blobs(48, 1), blobs(15, 2), OPTIONS, Hooks(stop=after(2), checkpoint=path))
-    with pytest.raises(DataError, match="another training.*seed"):
+    with pytest.raises(DataError, match=r"another training.*seed"):
         train(SPEC, blobs(48, 1), blobs(15, 2), replace(OPTIONS, seed=5), Hooks(checkpoint=path))
 
 
