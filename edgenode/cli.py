@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -63,6 +64,15 @@ def proven(config_path: Path) -> LoadedSettings:
     if found:
         raise ConfigurationError(found)
     return loaded
+
+
+def moment_of(text: str, option: str) -> datetime:
+    """The UTC instant of RFC 3339 `text`. Raises click's error for `option`."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} is no RFC 3339 time", param_hint=option) from error
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def _exit(code: int) -> NoReturn:
