@@ -16,6 +16,7 @@ from edgenode.errors import ConfigurationError, EdgeNodeError
 
 if TYPE_CHECKING:
     from edgenode.config_file import LoadedSettings
+    from edgenode.settings import Settings
 
 DEFAULT_CONFIG = Path("/etc/edgenode/edgenode.toml")
 
@@ -64,6 +65,14 @@ def proven(config_path: Path) -> LoadedSettings:
     if found:
         raise ConfigurationError(found)
     return loaded
+
+
+def read_settings(config_path: Path) -> Settings:
+    """The settings at `config_path`, their form checked but not what they refer to: for commands that may be
+    run to mend just that, such as installing a missing model. Raises ConfigurationError."""
+    from edgenode.config_file import load
+
+    return load(config_path, os.environ).settings
 
 
 def moment_of(text: str, option: str) -> datetime:

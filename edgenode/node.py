@@ -18,6 +18,7 @@ from edgenode.decision_setup import build_decider, build_rules, region_labels
 from edgenode.delivery.publisher import Publisher, PublisherOptions
 from edgenode.desk import DecisionDesk, Hooks
 from edgenode.errors import ConfigurationError, EdgeNodeError, PictureError
+from edgenode.inference.onnx_file import file_sha256
 from edgenode.memory import StateDirectory
 from edgenode.node_commands import command_table
 from edgenode.node_status import card_summary, node_info, status_page_state
@@ -27,7 +28,7 @@ from edgenode.settings import Settings
 from edgenode.telemetry.health import Health, HealthStatus
 from edgenode.telemetry.http import HttpServer
 from edgenode.telemetry.metrics import Metrics
-from edgenode.wiring import load_classifiers
+from edgenode.wiring import load_classifiers, model_path
 
 if TYPE_CHECKING:
     from edgenode.decision.decider import Decider
@@ -219,11 +220,11 @@ class Node:
 
     def _classifiers_for(self, settings: Settings, base_dir: Path) -> dict[str, Classifier]:
         """The classifiers `settings` asks for; those that serve already and have not changed are kept."""
-        same = settings.inference == self.settings.inference and base_dir == self.base_dir
+        same = settings.inference == self.settings.inference
         kept: dict[str, Classifier] = {}
-        for name, model in settings.models.items():
+        for name in settings.models:
             serving = self.pipeline.classifier(name)
-            if same and serving is not None and self.settings.models.get(name) == model:
+            if same and serving is not None and _is_file(model_path(settings, name, base_dir), serving):
                 kept[name] = serving
         fresh = load_classifiers(settings, base_dir, only=set(settings.models) - set(kept))
         return {name: kept.get(name) or fresh[name] for name in settings.models}
@@ -280,3 +281,11 @@ class Node:
             self._state.remember(self.desk.export())
         except OSError as error:
             log.warning("states cannot be remembered: %s", error)
+
+
+def _is_file(path: Path, serving: Classifier) -> bool:
+    """Whether the file at `path` is the model that serves."""
+    try:
+        return file_sha256(path) == serving.identity.sha256
+    except (OSError, EdgeNodeError):
+        return False

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgenode.cli import config_option, proven
+from edgenode.cli import config_option, read_settings
 
 if TYPE_CHECKING:
     from edgenode.inference.store import ModelStore
@@ -80,4 +80,4 @@ _RELOAD = "a running node takes it with a reload (systemctl reload edgenode, or 
 def _store(config_path: Path) -> ModelStore:
     from edgenode.inference.store import ModelStore
 
-    return ModelStore(proven(config_path).settings.node.state_dir)
+    return ModelStore(read_settings(config_path).node.state_dir)

@@ -10,13 +10,13 @@ from typing import Any
 
 import click
 
-from edgenode.cli import config_option, moment_of, proven
+from edgenode.cli import config_option, moment_of, read_settings
 
 FOLDER = "outbox"
 
 
 def _folder(config_path: Path) -> Path:
-    return proven(config_path).settings.node.state_dir / FOLDER
+    return read_settings(config_path).node.state_dir / FOLDER
 
 
 @click.group("outbox")
@@ -82,7 +82,7 @@ def replay_command(config_path: Path, since: str) -> None:
     from edgenode.memory import StateDirectory
 
     begin = moment_of(since, "--since")
-    settings = proven(config_path).settings
+    settings = read_settings(config_path)
     limits = OutboxLimits(settings.outbox.max_size, settings.outbox.max_events, settings.outbox.keep)
     with StateDirectory(settings.node.state_dir):
         count = replay_offline(settings.node.state_dir / FOLDER, limits, SystemClock(), begin)
