@@ -24,7 +24,7 @@ from edgenode.inference.classifier import Classifier, ClassifierOptions
 class Round:
     bare_images_per_s: float
     node_images_per_s: float
-    decoded_per_s: float
+    offered_per_s: float
     """Samples the cameras offered a second while the node classified."""
     cpu_s: float
     wall_s: float
@@ -49,7 +49,7 @@ def measure(load: Load, seconds: float, rounds: int) -> Iterator[Round]:
             yield Round(
                 bare_images_per_s=bare,
                 node_images_per_s=reading.images_per_s,
-                decoded_per_s=reading.decoded / reading.wall_s,
+                offered_per_s=reading.offered / reading.wall_s,
                 cpu_s=reading.cpu_s,
                 wall_s=reading.wall_s,
                 rss_bytes=reading.rss_bytes,
