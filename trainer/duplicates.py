@@ -121,7 +121,8 @@ def cluster(pictures: Sequence[Picture], pairs: Pairs | None = None) -> Clusters
         strict = _meets(pictures, first[chosen], second[chosen], distance) & (strength[chosen] >= correlation)
         if strict.all():
             continue
-        what = f"{int(sizes[giant].sum())} pictures form chains of look-alikes of up to {int(sizes[giant].max())}"
+        total, most = int(sizes[giant].sum()), int(sizes[giant].max())
+        what = f"{total} pictures form chains of look-alikes of up to {most}"
         note = (
             f"{what}; among them only those with a correlation of {correlation} were kept together"
             if correlation <= 1.0

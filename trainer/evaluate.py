@@ -183,8 +183,8 @@ def result_text(answers: Answers, result: EvaluationResult) -> str:
     lines.append(f"wrong              {result.wrong:7d}  pictures")
     lines.append(f"\n{'label':{width}}  precision  recall      F1  pictures")
     lines.extend(
-        f"{score.label:{width}}  {score.precision:9.2%} {score.recall:7.2%} {score.f1:7.2%} {score.support:9d}"
-        for score in result.per_class
+        f"{s.label:{width}}  {s.precision:9.2%} {s.recall:7.2%} {s.f1:7.2%} {s.support:9d}"
+        for s in result.per_class
     )
     return "\n".join(lines)
 
