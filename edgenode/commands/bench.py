@@ -23,7 +23,9 @@ model_option = click.option(
     "--model", type=click.Path(path_type=Path, dir_okay=False), help="Model file; a bundled one if not given."
 )
 clip_option = click.option(
-    "--clip", type=click.Path(path_type=Path, dir_okay=False), help="Video file; drawn (640x360) if not given."
+    "--clip",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Video file; drawn (640x360) if not given.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 
@@ -64,7 +66,7 @@ def throughput_command(
 
     with _material(model, clip) as (model_path, clip_path):
         load = Load(clip_path, model_path, cameras=cameras, regions=regions, max_batch=batch)
-        found = [each for each in _told(measure(load, seconds, rounds), as_json)]
+        found = list(_told(measure(load, seconds, rounds), as_json))
     ratios = [each.ratio for each in found]
     _print(
         as_json,
@@ -100,7 +102,9 @@ def _told(rounds: Iterator[Round], quiet: bool) -> Iterator[Round]:
 @json_option
 @click.option("--cameras", type=click.IntRange(1, 256), default=8, show_default=True)
 @click.option("--seconds", type=click.FloatRange(1.0, 3600.0), default=10.0, show_default=True)
-def memory_command(model: Path | None, clip: Path | None, as_json: bool, cameras: int, seconds: float) -> None:
+def memory_command(
+    model: Path | None, clip: Path | None, as_json: bool, cameras: int, seconds: float
+) -> None:
     """Resident memory of a node with cameras played in real time, classified at 5 fps."""
     import threading
 
@@ -115,7 +119,12 @@ def memory_command(model: Path | None, clip: Path | None, as_json: bool, cameras
             reading = rig.read()
     _print(
         as_json,
-        {"cameras": cameras, "rss_bytes": reading.rss_bytes, "cpu_s": reading.cpu_s, "wall_s": reading.wall_s},
+        {
+            "cameras": cameras,
+            "rss_bytes": reading.rss_bytes,
+            "cpu_s": reading.cpu_s,
+            "wall_s": reading.wall_s,
+        },
         f"{cameras} cameras: RSS {reading.rss_bytes / 2**20:.0f} MiB, {reading.images_per_s:.1f} images/s, "
         f"{100 * reading.cpu_s / reading.wall_s:.0f} % of a core",
     )
@@ -125,7 +134,9 @@ def memory_command(model: Path | None, clip: Path | None, as_json: bool, cameras
 @model_option
 @clip_option
 @json_option
-@click.option("--broker", default="127.0.0.1:1883", show_default=True, help="host:port without TLS, on loopback.")
+@click.option(
+    "--broker", default="127.0.0.1:1883", show_default=True, help="host:port without TLS, on loopback."
+)
 @click.option("--runs", type=click.IntRange(1, 99), default=5, show_default=True)
 def startup_command(model: Path | None, clip: Path | None, as_json: bool, broker: str, runs: int) -> None:
     """From process start to the first published classification, and the import of the command line."""
