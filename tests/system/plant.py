@@ -38,7 +38,9 @@ def moving(value: int, number: int, width: int = 64, height: int = 48) -> U8:
     return picture
 
 
-def blinking_clip(path: Path, intervals: list[tuple[str, float]], fps: int = FPS, size: int = 64) -> Path:
+def blinking_clip(
+    path: Path, intervals: list[tuple[str, float]], fps: int = FPS, size: int = 64
+) -> Path:
     """A clip that is `dark` and `bright` in turn: (label, seconds)."""
     pictures: list[U8] = []
     for label, seconds in intervals:
