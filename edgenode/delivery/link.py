@@ -65,6 +65,7 @@ class Link:
         self._wake = wake
         self._reports: deque[LinkReport] = deque()
         self._stopping = threading.Event()
+        self._hurry = threading.Event()
         self._client: paho.Client | None = None
         self._generation = 0
         self._accepted = threading.Event()
@@ -108,9 +109,15 @@ class Link:
         # rc 4 (no connection) keeps the message in this client, which ends with its connection
         return info.mid
 
+    def hurry(self) -> None:
+        """Cut a pause between two attempts short: what made the last one fail may have been repaired. Any
+        thread."""
+        self._hurry.set()
+
     def stop(self) -> None:
         """End the connection with a DISCONNECT; the broker then drops the will. Does not wait."""
         self._stopping.set()
+        self._hurry.set()
         client = self._client
         if client is not None and self._accepted.is_set():
             client.disconnect()
@@ -136,7 +143,8 @@ class Link:
             finally:
                 self._accepted.clear()
                 self._drop_client()
-            self._stopping.wait(pause_s)
+            if not self._stopping.is_set():
+                self._hurry.wait(pause_s)
 
     def _connection(self, is_5: bool, backoff: Backoff, suspicion: Suspicion) -> tuple[float, bool]:
         """One connection from attempt to end: (pause before the next attempt, whether that one speaks
@@ -144,6 +152,7 @@ class Link:
         """
         self._generation += 1
         self._ended = None
+        self._hurry.clear()
         generation = self._generation
         prefers_5 = self._options.mqtt.protocol != "3.1.1"
         try:
