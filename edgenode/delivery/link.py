@@ -185,7 +185,7 @@ class Link:
         if is_5 and self._options.mqtt.protocol == "auto":
             if code == _UNSUPPORTED_VERSION:
                 return 0.0, False
-            # amqtt does not answer an MQTT 5 CONNECT with a will; a broker that spoke MQTT 5 before is only slow
+            # amqtt leaves an MQTT 5 CONNECT with a will unanswered; one that spoke MQTT 5 before is only slow
             if code < 128 and not self._spoke_5:
                 self._report(Disconnected(generation, reason))
                 return self._pause(backoff, False), False
