@@ -46,10 +46,8 @@ def _throughput(broker: MosquittoBroker, state: Path, total: int) -> None:
     wall_s, cpu_s = time.monotonic() - begun_s, time.process_time() - begun_cpu_s
     size = node.status().outbox_bytes / max(1, node.status().appended)
     written = (_written() - written_before) / total
-    print(
-        f"{total / wall_s:.0f} messages/s, {cpu_s / total * 1e6:.0f} µs of CPU each, making the events included"
-    )
-    print(f"{size:.0f} bytes a row, {written:.0f} bytes given to the disk a message")
+    print(f"{total / wall_s:.0f} messages/s, {cpu_s / total * 1e6:.0f} µs of CPU each, events made included")
+    print(f"{size:.0f} bytes a row, {written:.0f} bytes written to the disk for each")
     end(node)
 
 

@@ -163,9 +163,11 @@ def test_a_node_with_its_certificate_may_only_speak_for_itself(
     finally:
         dashboard.close()
         stranger.close()
-    assert not re.findall(r"(?i)warning|error: .*config", broker.log)
+    assert not re.findall(r"(?i)warning: (?!mosquitto should not be run as root).*", broker.log)
 
 
+# paho leaves the socket of a failed handshake to the garbage collector
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_without_a_trusted_certificate_nobody_gets_in(
     mosquitto_factory: Factory, tmp_path: Path, certificates: Path
 ) -> None:
@@ -173,7 +175,7 @@ def test_without_a_trusted_certificate_nobody_gets_in(
     broker.start(gateway(broker, certificates))
     bare = publisher(broker.port, tmp_path / "bare", Tally(), ca_file=certificates / "ca.crt")
     bare.start()
-    wait_for(lambda: bare.status().reason not in ("", "not connected yet"), "it is refused")
+    wait_for(lambda: "client certificate" in bare.status().reason, "the reason is said")
     assert not bare.status().connected
     end(bare)
     other = tmp_path / "other"
