@@ -116,10 +116,19 @@ def test_a_classification_is_light_and_short_lived() -> None:
     assert json.loads(message.payload)["probabilities"] == {"ok": 0.25, "defect": 0.75}
 
 
+TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc", "Cn"], max_codepoint=0xFFFD), max_size=80)
+"""What paho's own reader lets through: no control characters."""
+
+
+def test_a_zero_character_is_refused_before_the_broker_does() -> None:
+    with pytest.raises(ValueError, match="zero"):
+        PackedProperties(Message("t", b"x", user_properties=(("id", "a\0b"),)))
+
+
 @given(
     expiry=st.none() | st.integers(0, 2**32 - 1),
     content=st.sampled_from(["", "application/json", "image/jpeg"]),
-    pairs=st.lists(st.tuples(st.text(max_size=80), st.text(max_size=80)), max_size=6),
+    pairs=st.lists(st.tuples(TEXT, TEXT), max_size=6),
     correlation=st.none() | st.binary(max_size=40),
 )
 def test_properties_are_what_paho_would_write(
