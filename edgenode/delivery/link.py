@@ -35,6 +35,7 @@ from edgenode.delivery.link_options import (
     read_password,
     refusal,
     tls_context,
+    unanswered,
 )
 from edgenode.delivery.mqtt5_properties import PackedProperties
 from edgenode.records import Message
@@ -194,10 +195,12 @@ class Link:
         if is_5 and self._options.mqtt.protocol == "auto":
             if code == _UNSUPPORTED_VERSION:
                 return 0.0, False
-            # amqtt does not answer an MQTT 5 CONNECT with a will; a broker that spoke MQTT 5 before is only slow
+            # amqtt leaves an MQTT 5 CONNECT with a will unanswered; one that spoke MQTT 5 before is only slow
             if code < 128 and not self._spoke_5:
-                self._report(Disconnected(generation, reason))
+                self._report(Disconnected(generation, unanswered(self._options.mqtt)))
                 return self._pause(backoff, False), False
+        if code == 0:
+            reason = unanswered(self._options.mqtt)
         lasting = code >= 128 and code not in (0x88, 0x89, 0x97, 0x9F)
         text = refusal(code, reason, self._options.mqtt) if code >= 128 else reason
         self._report(Disconnected(generation, text, lasting))
@@ -299,10 +302,12 @@ class Link:
         self._wake.set()
 
     def _on_disconnect(
-        self, generation: int, _client: Any, _userdata: Any, _flags: Any, reason: ReasonCode, _properties: Any
+        self, generation: int, _client: Any, _userdata: Any, flags: Any, reason: ReasonCode, _properties: Any
     ) -> None:
         if self._ended is None and generation == self._generation:
-            self._ended = (f"the connection was lost ({reason})", reason.value)
+            # where the broker said nothing paho makes up a reason of its own, "Unspecified error"
+            told = flags.is_disconnect_packet_from_server
+            self._ended = (f"the connection was lost ({reason})", reason.value if told else 0)
 
     def _on_publish(
         self, generation: int, _client: Any, _userdata: Any, mid: int, reason: ReasonCode, _properties: Any

