@@ -176,7 +176,7 @@ def test_rare_classes_are_shown_more_often() -> None:
     part = blobs(60, 1)
     rare = np.concatenate([np.flatnonzero(part.labels != 2), np.flatnonzero(part.labels == 2)[:2]])
     few = Blobs(part.images[rare], part.labels[rare])
-    options = replace(OPTIONS, epochs=10, balance_strength=1.0)
+    options = replace(OPTIONS, epochs=30, balance_strength=1.0)
     for balance in ("sampling", "weights"):
         trained = train(SPEC, few, blobs(30, 2), replace(options, balance=balance))  # type: ignore[arg-type]
         answers = logits_of(trained.network, blobs(30, 3).images).argmax(1).numpy()
@@ -195,7 +195,7 @@ def test_several_labels_a_picture() -> None:
         labels: NDArray[np.float32]
 
     trained = train(
-        SPEC, Several(part.images, several), Several(part.images, several), replace(OPTIONS, epochs=8)
+        SPEC, Several(part.images, several), Several(part.images, several), replace(OPTIONS, epochs=24)
     )
     answers = logits_of(trained.network, part.images) > 0
     assert (answers.numpy() == (several > 0)).mean() > 0.95
