@@ -84,6 +84,13 @@ def moment_of(text: str, option: str) -> datetime:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
+def _warn(loaded: LoadedSettings) -> None:
+    from edgenode.check import warnings
+
+    for text in warnings(loaded):
+        click.echo(f"warning: {text}", err=True)
+
+
 def _exit(code: int) -> NoReturn:
     sys.exit(code)
 
@@ -93,6 +100,7 @@ def _exit(code: int) -> NoReturn:
 def run(config_path: Path) -> None:
     """Run the node until SIGTERM or SIGINT; SIGHUP reloads the configuration."""
     loaded = proven(config_path)
+    _warn(loaded)
     from edgenode.daemon import run_daemon
 
     _exit(run_daemon(loaded, lambda: proven(config_path)))
@@ -103,6 +111,7 @@ def run(config_path: Path) -> None:
 def check(config_path: Path) -> None:
     """Prove a configuration: every mistake at once, and nothing is opened or started."""
     loaded = proven(config_path)
+    _warn(loaded)
     settings = loaded.settings
     regions = sum(max(1, len(camera.regions)) for camera in settings.cameras)
     click.echo(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,8 +25,10 @@ from edgenode.node_status import card_summary, node_info, status_page_state
 from edgenode.pipeline import STALL_LIMIT_S, Pipeline
 from edgenode.records import CameraReport, CameraStatus
 from edgenode.settings import Settings
+from edgenode.telemetry.energy import EnergyMeter
 from edgenode.telemetry.health import Health, HealthStatus
 from edgenode.telemetry.http import HttpServer
+from edgenode.telemetry.inference_energy import InferenceEnergy
 from edgenode.telemetry.metrics import Metrics
 from edgenode.wiring import load_classifiers, model_path
 
@@ -44,6 +46,8 @@ REMEMBER_S = 1.0
 """At most this much is forgotten of states and open events when the power goes."""
 ON_THE_WAY_S = 0.5
 """Rules see the present this late while no sample comes: those on their way to a model are older than now."""
+MEASURE_S = 1.0
+"""How often energy and drift are worked out."""
 EMBEDDED = "embedded"
 
 
@@ -73,6 +77,9 @@ class Node:
         self._http: HttpServer | None = None
         self._broker: EmbeddedBroker | None = None
         self._remembered_s = 0.0
+        self._measured_s = 0.0
+        self._meter = EnergyMeter.of_this_machine()
+        self._energy = self._inference_energy()
         self._announced = ""
 
     @property
@@ -93,6 +100,7 @@ class Node:
 
     def _start(self) -> None:
         settings = self.settings
+        self.metrics.register(self._meter)
         self._state.claim()
         self._stack.append(("state directory", self._state.release))
         classifiers = load_classifiers(settings, self.base_dir)
@@ -114,6 +122,7 @@ class Node:
         self.health.require("models", "outbox", "cameras")
         self.health.condition("models", True)
         self._stack.append(("pipeline", lambda: self.pipeline.stop(settings.node.drain)))
+        self.desk.watch_drift(_drift_references(classifiers))
         self.pipeline.apply(settings, self.base_dir, classifiers)
         self._announce(classifiers)
 
@@ -158,6 +167,11 @@ class Node:
         now_s, now_at = self.clock.monotonic(), self.clock.now()
         self.desk.tick(now_s - ON_THE_WAY_S, now_at - timedelta(seconds=ON_THE_WAY_S))
         self._judge()
+        if now_s - self._measured_s >= MEASURE_S:
+            self._measured_s = now_s
+            self._energy.tick()
+            for model, psi in self.desk.drift().items():
+                self.metrics.drift(model, psi)
         if self.desk.dirty and now_s - self._remembered_s >= REMEMBER_S:
             self._remembered_s = now_s
             self._remember()
@@ -184,10 +198,13 @@ class Node:
         gone = [name for name in self.pipeline.cameras() if name not in {c.name for c in settings.cameras}]
         self.settings, self.base_dir = settings, base_dir
         self.desk.swap(decider, rules, self.clock.monotonic(), self.clock.now())
+        self.desk.watch_drift(_drift_references(classifiers))
+        self._energy = self._inference_energy()
         self.pipeline.apply(settings, base_dir, classifiers)
         for name in gone:
             self.reports.pop(name, None)
             self.publisher.forget_camera(name)
+        self.publisher.hurry()
         self._announce(classifiers)
 
     def stop(self) -> None:
@@ -219,20 +236,36 @@ class Node:
         return build_decider(settings, cards), build_rules(settings, region_labels(settings, cards))
 
     def _classifiers_for(self, settings: Settings, base_dir: Path) -> dict[str, Classifier]:
-        """The classifiers `settings` asks for; those that serve already and have not changed are kept."""
-        same = settings.inference == self.settings.inference
+        """The classifiers `settings` asks for; those that serve the same file already are kept."""
         kept: dict[str, Classifier] = {}
-        for name in settings.models:
+        for name in settings.models if settings.inference == self.settings.inference else ():
             serving = self.pipeline.classifier(name)
-            if same and serving is not None and _is_file(model_path(settings, name, base_dir), serving):
+            if serving is not None and serving.identity.sha256 == self._file_sha256(settings, name, base_dir):
                 kept[name] = serving
         fresh = load_classifiers(settings, base_dir, only=set(settings.models) - set(kept))
         return {name: kept.get(name) or fresh[name] for name in settings.models}
+
+    def _file_sha256(self, settings: Settings, name: str, base_dir: Path) -> str | None:
+        """Of the file that model `name` is loaded from; None where it cannot be read, which loading tells."""
+
+        try:
+            path = model_path(settings, name, base_dir)
+            return file_sha256(path) if path is not None else None
+        except (OSError, EdgeNodeError):
+            return None
 
     def _close_unused(self, classifiers: dict[str, Classifier]) -> None:
         for name, classifier in classifiers.items():
             if self.pipeline.classifier(name) is not classifier:
                 classifier.close()
+
+    def _inference_energy(self) -> InferenceEnergy:
+        return InferenceEnergy(
+            self._meter,
+            self.metrics.run_seconds,
+            self.metrics.inference_joules,
+            self.settings.inference.threads,
+        )
 
     def _camera_report(self, report: CameraReport) -> None:
         self.reports[report.camera] = report
@@ -283,9 +316,10 @@ class Node:
             log.warning("states cannot be remembered: %s", error)
 
 
-def _is_file(path: Path, serving: Classifier) -> bool:
-    """Whether the file at `path` is the model that serves."""
-    try:
-        return file_sha256(path) == serving.identity.sha256
-    except (OSError, EdgeNodeError):
-        return False
+def _drift_references(classifiers: Mapping[str, Classifier]) -> dict[str, list[float]]:
+    """Model name to the histogram of confidences that its card promises, where it promises one."""
+    return {
+        classifier.identity.name: classifier.card.drift.confidence_histogram
+        for classifier in classifiers.values()
+        if classifier.card.drift is not None
+    }

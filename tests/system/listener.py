@@ -70,6 +70,10 @@ class Listener:
         with self._lock:
             self._arrivals.append(arrival)
 
+    @property
+    def subscribed(self) -> bool:
+        return self._subscribed.is_set()
+
     def wait_subscribed(self) -> None:
         assert self._subscribed.wait(PATIENCE_S), "the broker did not confirm the subscription"
 

@@ -40,6 +40,7 @@ TRAINER_MAY_IMPORT = {
     "edgenode.inference.card",
     "edgenode.inference.pixels",
     "edgenode.inference.classifier",
+    "edgenode.inference.runtime",
 }
 TRAINER_MAY_IMPORT_BELOW = ("edgenode.capture", "edgenode.decision")
 
