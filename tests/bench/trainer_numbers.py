@@ -1,7 +1,8 @@
 """The trainer's figures on real pictures, from scratch: `python -m tests.bench.trainer_numbers --out numbers.json`.
 
 For each task and seed the whole of `fit` is run on a fresh split of that seed; the figures are those of the
-written file on its test part, which took part in no choice. Rows are written as they come, so that a stopped run keeps what it has.
+written file on its test part, which took part in no choice. Rows are written as they come, so that a stopped run
+keeps what it has.
 """
 
 from __future__ import annotations
