@@ -49,7 +49,7 @@ class TrainOptions:
     """Passes over the training part; by default enough for about 4,000 batches, 15 to 200."""
     budget_s: float | None = None
     """Wall time the training may take; the schedule is then driven by whichever ends first."""
-    batch: int = 64
+    batch: int = 32
     learning_rate: float | None = None
     weight_decay: float | None = None
     dropout: float | None = None
