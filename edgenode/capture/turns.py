@@ -9,7 +9,12 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections import deque
+
+
+SLICE_S = 0.01
+"""A thread that never waits keeps its turn this long: a hand-over each frame costs caches and wake-ups."""
 
 
 class Turns:
@@ -51,11 +56,12 @@ class Turn:
     time. Made without `turns` it is always granted.
     """
 
-    __slots__ = ("_gate", "_held", "_turns")
+    __slots__ = ("_began_s", "_gate", "_held", "_turns")
 
     def __init__(self, turns: Turns | None = None) -> None:
         self._turns = turns
         self._held = False
+        self._began_s = 0.0
         self._gate = threading.Lock()
         self._gate.acquire()
 
@@ -64,6 +70,12 @@ class Turn:
         if self._turns is not None and not self._held:
             self._turns.enter(self._gate)
             self._held = True
+            self._began_s = time.monotonic()
+
+    def rest(self) -> None:
+        """Between two frames: let the next one in if this thread has computed for `SLICE_S`."""
+        if self._held and time.monotonic() - self._began_s >= SLICE_S:
+            self.end()
 
     def end(self) -> None:
         """Let the next one in."""
