@@ -210,9 +210,7 @@ class Node:
         if not self.publisher.join(drain_s + 2.0):
             log.error("the publisher's thread did not end in time and is left behind")
 
-    def _deciding(
-        self, settings: Settings, classifiers: dict[str, Classifier]
-    ) -> tuple[Decider, RuleSet]:
+    def _deciding(self, settings: Settings, classifiers: dict[str, Classifier]) -> tuple[Decider, RuleSet]:
         cards = {name: classifier.card for name, classifier in classifiers.items()}
         return build_decider(settings, cards), build_rules(settings, region_labels(settings, cards))
 

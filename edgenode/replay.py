@@ -59,7 +59,9 @@ def unreplayable(settings: Settings, base_dir: Path, until_s: float | None) -> l
             continue
         kind = parse_address(camera.source, base_dir).kind
         if kind not in REPLAYABLE:
-            problems.append(f"cameras.{camera.name}.source: only files, folders and drawn scenes can be replayed")
+            problems.append(
+                f"cameras.{camera.name}.source: only files, folders and drawn scenes can be replayed"
+            )
         elif kind is AddressKind.SYNTHETIC and until_s is None:
             problems.append(f"cameras.{camera.name}.source: a drawn scene has no end: say --until SECONDS")
     return problems or ([] if any(c.enabled for c in settings.cameras) else ["cameras: none is enabled"])

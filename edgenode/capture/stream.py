@@ -173,9 +173,7 @@ class VideoStream:
         else:
             self._last_s = max(self._last_s, time_s)
             self._seen += 1
-            self._decoded.append(
-                Grab(time_s, packet.is_keyframe, False, packet.size, _nothing, skipped=True)
-            )
+            self._decoded.append(Grab(time_s, packet.is_keyframe, False, packet.size, _nothing, skipped=True))
             self._count = self._bytes = 0
         return True
 

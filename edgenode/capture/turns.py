@@ -2,7 +2,7 @@
 
 Threads of one process share Python's lock. With sixteen cameras runnable on two cores, whoever holds that
 lock is likely not on a core: every step of the inference thread then waits through the time slices of the
-others (measured: 200 images a second instead of 3,200; `docs/decisions/0001-turns-at-the-processor.md`).
+others (measured: 200 images a second instead of 3,200; `docs/decisions/0010-turns-at-the-processor.md`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 from collections import deque
 
 
-SLICE_S = 0.01
+SLICE_S = 0.02
 """A thread that never waits keeps its turn this long: a hand-over each frame costs caches and wake-ups."""
 
 
@@ -26,6 +26,11 @@ class Turns:
         self._lock = threading.Lock()
         self._free = limit
         self._line: deque[threading.Lock] = deque()
+
+    @property
+    def waiting(self) -> int:
+        """Threads in line now."""
+        return len(self._line)
 
     def turn(self) -> Turn:
         """One camera thread's own; not held yet."""

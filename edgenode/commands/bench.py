@@ -23,7 +23,9 @@ model_option = click.option(
     "--model", type=click.Path(path_type=Path, dir_okay=False), help="Model file; a bundled one if not given."
 )
 clip_option = click.option(
-    "--clip", type=click.Path(path_type=Path, dir_okay=False), help="Video file; drawn (640x360) if not given."
+    "--clip",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Video file; drawn (640x360) if not given.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 
@@ -72,7 +74,9 @@ def throughput_command(
             "cameras": cameras,
             "regions_a_camera": regions,
             "batch": batch,
-            "rounds": [asdict(each) | {"ratio": each.ratio, "ratio_alone": each.ratio_alone} for each in found],
+            "rounds": [
+                asdict(each) | {"ratio": each.ratio, "ratio_alone": each.ratio_alone} for each in found
+            ],
             "ratio_median": statistics.median(ratios),
             "ratio_lowest": min(ratios),
             "ratio_highest": max(ratios),
@@ -101,7 +105,9 @@ def _told(rounds: Iterator[Round], quiet: bool) -> Iterator[Round]:
 @json_option
 @click.option("--cameras", type=click.IntRange(1, 256), default=8, show_default=True)
 @click.option("--seconds", type=click.FloatRange(1.0, 3600.0), default=10.0, show_default=True)
-def memory_command(model: Path | None, clip: Path | None, as_json: bool, cameras: int, seconds: float) -> None:
+def memory_command(
+    model: Path | None, clip: Path | None, as_json: bool, cameras: int, seconds: float
+) -> None:
     """Resident memory of a node with cameras played in real time, classified at 5 fps."""
     import threading
 
@@ -116,7 +122,12 @@ def memory_command(model: Path | None, clip: Path | None, as_json: bool, cameras
             reading = rig.read()
     _print(
         as_json,
-        {"cameras": cameras, "rss_bytes": reading.rss_bytes, "cpu_s": reading.cpu_s, "wall_s": reading.wall_s},
+        {
+            "cameras": cameras,
+            "rss_bytes": reading.rss_bytes,
+            "cpu_s": reading.cpu_s,
+            "wall_s": reading.wall_s,
+        },
         f"{cameras} cameras: RSS {reading.rss_bytes / 2**20:.0f} MiB, {reading.images_per_s:.1f} images/s, "
         f"{100 * reading.cpu_s / reading.wall_s:.0f} % of a core",
     )
@@ -126,7 +137,9 @@ def memory_command(model: Path | None, clip: Path | None, as_json: bool, cameras
 @model_option
 @clip_option
 @json_option
-@click.option("--broker", default="127.0.0.1:1883", show_default=True, help="host:port without TLS, on loopback.")
+@click.option(
+    "--broker", default="127.0.0.1:1883", show_default=True, help="host:port without TLS, on loopback."
+)
 @click.option("--runs", type=click.IntRange(1, 99), default=5, show_default=True)
 def startup_command(model: Path | None, clip: Path | None, as_json: bool, broker: str, runs: int) -> None:
     """From process start to the first published classification, and the import of the command line."""

@@ -89,7 +89,9 @@ def run_replay(
         cards = {name: classifier.card for name, classifier in classifiers.items()}
         seed = hashlib.sha256(repr((settings.cameras, settings.rules)).encode()).hexdigest()
         rules = build_rules(settings, region_labels(settings, cards), replay_ids(seed))
-        outlet = EventFile(Origin(Topics(settings.mqtt.base_topic, settings.node.name), BOOT, __version__, 0), file)
+        outlet = EventFile(
+            Origin(Topics(settings.mqtt.base_topic, settings.node.name), BOOT, __version__, 0), file
+        )
         predictions: list[Prediction] = []
         decisions: list[Decision] = []
         desk = DecisionDesk(
@@ -119,7 +121,9 @@ def _utc(text: str) -> datetime:
 
 @click.command("replay")
 @config_option
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Where the events go; - for stdout.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Where the events go; - for stdout."
+)
 @click.option("--start", default="1970-01-01T00:00:00Z", show_default=True, help="UTC of media second 0.")
 @click.option("--until", "until_s", type=click.FloatRange(min=0.0), help="Stop at this media second.")
 def replay_command(config_path: Path, out: Path | None, start: str, until_s: float | None) -> None:
