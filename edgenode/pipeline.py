@@ -225,6 +225,7 @@ class _CameraObserver:
         self.packets = metrics.packets
         self.stage_seconds = metrics.stage_seconds
         self.gate = metrics.gate
+        self.gate_audit = metrics.gate_audit
         self.gate_skipped = metrics.gate_skipped
         self.corrupt_frame = metrics.corrupt_frame
 

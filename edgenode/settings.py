@@ -231,6 +231,8 @@ class CameraSettings(Section):
     """Frames a second to classify; 0 takes all."""
     decode: Literal["all", "keyframes", "auto"] = "auto"
     gate: Literal["none", "motion", "packet"] = "none"
+    gate_audit: Fraction = 0.02
+    """Share of the time with a closed packet gate in which everything is decoded, to count what it misses."""
     masks: list[Annotated[list[Point], Field(min_length=3, max_length=64)]] = []
     """Privacy: polygons blacked out before anything else sees the frame."""
     regions: list[RegionSettings] = []

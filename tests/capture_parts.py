@@ -76,6 +76,9 @@ class Recorder:
         with self._change():
             self.counts[gate_name] += 1
 
+    def gate_audit(self, camera: str, caught: bool) -> None:
+        self.counts["caught" if caught else "missed"] += 1
+
     def corrupt_frame(self, camera: str) -> None:
         with self._change():
             self.counts["corrupt"] += 1

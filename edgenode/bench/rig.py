@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +15,7 @@ from edgenode.clock import SystemClock
 from edgenode.decision_setup import build_decider, build_rules, region_labels
 from edgenode.desk import DecisionDesk, Hooks
 from edgenode.pipeline import Pipeline
-from edgenode.records import CameraReport, Decision, Event, Prediction
+from edgenode.records import CameraReport, Decision, Event, Prediction, Sample
 from edgenode.settings import (
     CameraSettings,
     InferenceSettings,
@@ -75,11 +75,23 @@ class _Nowhere:
     def publish_camera(self, report: CameraReport) -> None: ...
 
 
+class _CamerasAlone(Pipeline):
+    """Throws every sample away in place of hand-off A."""
+
+    offered = 0
+
+    def offer(self, sample: Sample) -> None:
+        del sample
+        self.offered += 1
+
+
 class Rig:
     """Runs a load from `with` to its end. `read` measures the time since the last `read`."""
 
-    def __init__(self, load: Load, state_dir: Path) -> None:
+    def __init__(self, load: Load, state_dir: Path, classify: bool = True) -> None:
+        """`classify` False: the cameras work, and nobody takes their samples."""
         self._load = load
+        self._classify = classify
         self._settings = Settings(
             node=NodeSettings(name="bench", state_dir=state_dir),
             inference=InferenceSettings(max_batch=load.max_batch, threads=load.threads, max_age=60.0),
@@ -111,12 +123,11 @@ class Rig:
             build_rules(settings, region_labels(settings, cards)),
             _Nowhere(),
             self._metrics,
-            lambda _camera, _index: None,
+            lambda camera, index: None,
             Hooks(on_prediction=self._count),
         )
-        self._pipeline = Pipeline(
-            desk.take, lambda _report: None, self._metrics, Health(self._clock), self._clock
-        )
+        kind = Pipeline if self._classify else _CamerasAlone
+        self._pipeline = kind(desk.take, lambda report: None, self._metrics, Health(self._clock), self._clock)
         self._pipeline.apply(settings, Path("/"), classifiers, realtime=self._load.realtime)
         self._mark()
         return self
@@ -128,12 +139,12 @@ class Rig:
 
     def wait_until_classifying(self, timeout_s: float = 20.0) -> None:
         """Return once predictions come. Raises TimeoutError."""
-        deadline_s = time.monotonic() + timeout_s
-        pause = threading.Event()
-        while self._classified == 0:
-            if time.monotonic() > deadline_s:
-                raise TimeoutError(f"nothing was classified within {timeout_s:g} s")
-            pause.wait(0.02)
+        _wait(lambda: self._classified > 0, "nothing was classified", timeout_s)
+
+    def wait_until_offering(self, timeout_s: float = 20.0) -> None:
+        """Return once the cameras of a rig that does not classify offer samples. Raises TimeoutError."""
+        alone = self._pipeline
+        _wait(lambda: isinstance(alone, _CamerasAlone) and alone.offered > 0, "no camera works", timeout_s)
 
     def read(self) -> Reading:
         """What happened since the last call (or the start)."""
@@ -173,6 +184,15 @@ class Rig:
             time.process_time(),
             self._cpu_by_thread(),
         )
+
+
+def _wait(condition: Callable[[], bool], what: str, timeout_s: float) -> None:
+    deadline_s = time.monotonic() + timeout_s
+    pause = threading.Event()
+    while not condition():
+        if time.monotonic() > deadline_s:
+            raise TimeoutError(f"{what} within {timeout_s:g} s")
+        pause.wait(0.02)
 
 
 def tiles(count: int) -> list[RegionSettings]:

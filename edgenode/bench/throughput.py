@@ -1,28 +1,28 @@
 """File cameras at full speed through the node, against a bare onnxruntime loop on the core they leave free.
 
-The bare loop runs while the same cameras decode and cut as fast as they can, with nobody taking their samples:
-so both share the machine with the same work, and what differs is the node's own.
+Two bare loops, each a process of its own: alone on the machine, and beside the same cameras decoding and
+cutting as fast as they can with nobody taking their samples. The second shares caches, memory and clock rate
+with the same work as the node's model does, so what differs from it is the node's own.
 """
 
 from __future__ import annotations
 
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from edgenode.bench.rig import Load, Rig
-from edgenode.inference.card import golden_input
-from edgenode.inference.classifier import Classifier, ClassifierOptions
+from edgenode.bench.bare import bare_images_per_s
+from edgenode.bench.rig import Load, Reading, Rig
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
+    alone_images_per_s: float
+    """The bare loop with the whole machine for itself."""
     bare_images_per_s: float
+    """The bare loop beside the cameras."""
     node_images_per_s: float
     offered_per_s: float
     """Samples the cameras offered a second while the node classified."""
@@ -34,36 +34,38 @@ class Round:
     def ratio(self) -> float:
         return self.node_images_per_s / self.bare_images_per_s
 
+    @property
+    def ratio_alone(self) -> float:
+        return self.node_images_per_s / self.alone_images_per_s
+
 
 def measure(load: Load, seconds: float, rounds: int) -> Iterator[Round]:
-    """`rounds` pairs of bare and node, `seconds` each."""
-    with Classifier.load(load.model, ClassifierOptions(threads=load.threads)) as classifier:
-        bare_loop(classifier, load.max_batch, 0.5)
-        for _ in range(rounds):
-            bare = bare_loop(classifier, load.max_batch, seconds)
-            with tempfile.TemporaryDirectory() as state, Rig(load, Path(state)) as rig:
-                rig.wait_until_classifying()
-                rig.read()
-                threading.Event().wait(seconds)
-                reading = rig.read()
-            yield Round(
-                bare_images_per_s=bare,
-                node_images_per_s=reading.images_per_s,
-                offered_per_s=reading.offered / reading.wall_s,
-                cpu_s=reading.cpu_s,
-                wall_s=reading.wall_s,
-                rss_bytes=reading.rss_bytes,
-            )
+    """`rounds` times the bare loop alone, the bare loop beside the cameras, and the node, `seconds` each."""
+    for _ in range(rounds):
+        alone = _bare(load, seconds)
+        with tempfile.TemporaryDirectory() as state, Rig(load, Path(state), classify=False) as rig:
+            rig.wait_until_offering()
+            beside = _bare(load, seconds)
+        reading = _node(load, seconds)
+        yield Round(
+            alone_images_per_s=alone,
+            bare_images_per_s=beside,
+            node_images_per_s=reading.images_per_s,
+            offered_per_s=reading.offered / reading.wall_s,
+            cpu_s=reading.cpu_s,
+            wall_s=reading.wall_s,
+            rss_bytes=reading.rss_bytes,
+        )
 
 
-def bare_loop(classifier: Classifier, batch: int, seconds: float) -> float:
-    """Images a second of nothing but the model, on one thread of this process."""
-    images = np.ascontiguousarray(
-        np.resize(golden_input(classifier.card.input, 2, 0), (batch, *classifier.card.input.shape))
-    )
-    begun_s = time.monotonic()
-    done = 0
-    while (elapsed_s := time.monotonic() - begun_s) < seconds:
-        classifier.classify(images)
-        done += batch
-    return done / elapsed_s
+def _bare(load: Load, seconds: float) -> float:
+    return bare_images_per_s(load.model, load.max_batch, load.threads, seconds)
+
+
+def _node(load: Load, seconds: float) -> Reading:
+    with tempfile.TemporaryDirectory() as state, Rig(load, Path(state)) as rig:
+        rig.wait_until_classifying()
+        threading.Event().wait(0.5)
+        rig.read()
+        threading.Event().wait(seconds)
+        return rig.read()

@@ -8,6 +8,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 from edgenode.capture.address import LIVE_KINDS, AddressKind, parse_address, redact
@@ -16,6 +17,7 @@ from edgenode.capture.frame_path import FramePath, Outcome, Stamp
 from edgenode.capture.freshness import Freshness
 from edgenode.capture.observer import CaptureObserver
 from edgenode.capture.opening import camera_notes, open_source
+from edgenode.capture.packet_gate import PacketGate
 from edgenode.capture.pacing import Pacing
 from edgenode.capture.picture_watch import PictureWatch, WatchLimits
 from edgenode.capture.regions import RegionCutter
@@ -83,7 +85,8 @@ class Camera:
         self._clock = clock
         self._turn = turn if turn is not None else Turn()
         self._desk = FrameDesk(spec.keep_frames)
-        self._path = FramePath(spec.settings, spec.cutters, offer, observer, self._desk)
+        self._gate = self._packet_gate()
+        self._path = FramePath(spec.settings, spec.cutters, offer, observer, self._desk, self._gate)
         stale_after_s = min(spec.limits.stale_after_s, spec.settings.read_timeout * 0.8)
         self._board = StatusBoard(self.name, observer, clock, stale_after_s)
         self._backoff = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S)
@@ -95,6 +98,12 @@ class Camera:
         self._fault = ""
         self._heartbeat_s = clock.monotonic()
         self._thread = threading.Thread(target=self._run, name=f"camera-{self.name}")
+
+    def _packet_gate(self) -> PacketGate | None:
+        settings = self._settings
+        if settings.gate != "packet" or settings.decode == "keyframes":
+            return None
+        return PacketGate(settings.gate_audit, lambda caught: self._observer.gate_audit(self.name, caught))
 
     @property
     def heartbeat_s(self) -> float:
@@ -224,13 +233,14 @@ class Camera:
             try:
                 grab = source.read()
             except SourceIdleError:
+                self._turn.end()
                 if kind is AddressKind.RTSP:
                     self._expect_picture(good_s)
                 else:
                     self._board.alive()
                 continue
             good = self._take(grab, source, reader)
-            self._turn.end()
+            self._turn.rest()
             if good:
                 good_s = self._clock.monotonic()
                 if good_s - began_s > _STABLE_S:
@@ -245,6 +255,8 @@ class Camera:
 
     def _take(self, grab: Grab, source: Source, clocks: _SourceClocks) -> bool:
         """One grab, whatever it is worth; whether it was a good and present frame."""
+        if grab.skipped:
+            return self._pass_over(grab, clocks)
         arrived_s = self._clock.monotonic()
         self._index += 1
         self._observer.frame_decoded(self.name)
@@ -253,7 +265,7 @@ class Camera:
             self._observer.corrupt_frame(self.name)
             return False
         moment = clocks.pacing.moment(grab)
-        fresh = not source.info.live or clocks.freshness.is_new(arrived_s, grab.media_s)
+        fresh = not source.info.live or grab.recalled or clocks.freshness.is_new(arrived_s, grab.media_s)
         due = clocks.schedule.due(moment.time_s)
         if not fresh:
             if due:
@@ -264,7 +276,10 @@ class Camera:
             self._pause(moment.wait_s)
             if self._interrupted():
                 return True
-        stamp = Stamp(self._index - 1, moment.captured_s, self._clock.now())
+        captured_at = self._clock.now()
+        if grab.recalled:
+            captured_at -= timedelta(seconds=max(0.0, self._clock.monotonic() - moment.captured_s))
+        stamp = Stamp(self._index - 1, moment.captured_s, captured_at)
         try:
             outcome = self._use(grab, stamp, due)
         except PictureError:
@@ -276,6 +291,22 @@ class Camera:
             self._board.alive(outcome.width, outcome.height)
             if outcome.classified:
                 self._board.classified(outcome.distrust)
+        return True
+
+    def _pass_over(self, grab: Grab, clocks: _SourceClocks) -> bool:
+        """A packet that was not decoded."""
+        self._observer.packets(self.name, grab.packets)
+        moment = clocks.pacing.moment(grab)
+        clocks.freshness.is_new(self._clock.monotonic(), grab.media_s)
+        if clocks.schedule.due(moment.time_s):
+            self._observer.gate_skipped(self.name, "packet")
+        if self._desk.wanted and self._gate is not None:
+            self._gate.demand()
+        self._path.tell_gate()
+        if moment.wait_s > 0.0:
+            self._turn.end()
+            self._pause(moment.wait_s)
+        self._board.alive()
         return True
 
     def _use(self, grab: Grab, stamp: Stamp, due: bool) -> Outcome | None:
@@ -297,6 +328,7 @@ class Camera:
             poll_s=1.0 / settings.fps if settings.fps > 0.0 else SourceOptions().poll_s,
             base_dir=self._spec.base_dir,
             turn=self._turn,
+            gate=self._gate,
         )
 
 

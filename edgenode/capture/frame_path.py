@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,13 +15,16 @@ from edgenode.capture.luma import covered_cells, small_luma
 from edgenode.capture.masks import Masks
 from edgenode.capture.motion import MotionGate
 from edgenode.capture.observer import CaptureObserver
+from edgenode.capture.packet_gate import PacketGate
 from edgenode.capture.picture_watch import Distrust, PictureWatch
 from edgenode.capture.regions import RegionCutter
 from edgenode.capture.source import Grab
 from edgenode.records import U8, Frame, Sample
 from edgenode.settings import CameraSettings, RegionSettings
 
-MOTION = "motion"
+log = logging.getLogger(__name__)
+
+MOTION, PACKET = "motion", "packet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,7 @@ class FramePath:
         offer: Callable[[Sample], None],
         observer: CaptureObserver,
         desk: FrameDesk,
+        packets: PacketGate | None = None,
     ) -> None:
         self._camera = settings.name
         self._cutters = cutters
@@ -59,7 +64,10 @@ class FramePath:
         self._observer = observer
         self._desk = desk
         self._masks = Masks(settings.masks)
-        self._gate = MotionGate(covered_cells(_boxes(cutters))) if settings.gate == MOTION else None
+        self._packets = packets
+        self._gate = MotionGate(covered_cells(_boxes(cutters))) if settings.gate != "none" else None
+        self._gate_name = MOTION if packets is None else PACKET
+        self._trusted = True
         self._watch: PictureWatch | None = None
         self._gate_open: bool | None = None
 
@@ -82,7 +90,7 @@ class FramePath:
         picture = self._masks.apply(picture)
         frame = self._frame(picture, stamp)
         self._desk.serve(frame)
-        passes = self._look(picture, stamp.captured_s)
+        passes = self._look(picture, stamp.captured_s, not grab.recalled)
         if passes:
             self._desk.keep(frame)
             self._cut(frame)
@@ -93,7 +101,7 @@ class FramePath:
         picture.flags.writeable = False
         return Frame(self._camera, stamp.index, stamp.captured_s, stamp.captured_at, picture)
 
-    def _look(self, picture: U8, now_s: float) -> bool:
+    def _look(self, picture: U8, now_s: float, fresh: bool) -> bool:
         watching = self._watch is not None and self._watch.wants(now_s)
         if not watching and self._gate is None:
             return True
@@ -103,12 +111,32 @@ class FramePath:
         if self._gate is None:
             return True
         passes = self._gate.passes(luma, now_s)
-        if self._gate.open is not self._gate_open:
-            self._gate_open = self._gate.open
-            self._observer.gate(self._camera, MOTION, self._gate.open)
+        if self._packets is not None:
+            idle = not self._packets.open  # a key frame now and then, to confirm the state
+            self._packets.judged(self._gate.moved, fresh)
+            passes = passes or idle or self._packets.firm
+        self.tell_gate()
         if not passes:
             self._observer.gate_skipped(self._camera, MOTION)
         return passes
+
+    def tell_gate(self) -> None:
+        """Pass on whether the gate is open, and whether packets tell anything, where that has changed."""
+        packets = self._packets
+        is_open = packets.open if packets is not None else self._gate is None or self._gate.open
+        if is_open is not self._gate_open:
+            self._gate_open = is_open
+            self._observer.gate(self._camera, self._gate_name, is_open)
+        if packets is not None and packets.trusted is not self._trusted:
+            self._trusted = packets.trusted
+            log.warning(
+                "camera %s: %s",
+                self._camera,
+                "packet sizes tell when something happens: the packet gate is used again"
+                if packets.trusted
+                else "packet sizes do not tell when something happens; every frame is decoded, and the "
+                "motion gate decides",
+            )
 
     def _cut(self, frame: Frame) -> None:
         for cutter in self._cutters:

@@ -34,6 +34,8 @@ class MotionGate:
         self._moved_s = 0.0
         self._passed_s = 0.0
         self.open = True
+        self.moved = False
+        """Whether the last frame itself differed."""
 
     def passes(self, luma: F32, time_s: float) -> bool:
         """Whether the frame with this small luma ([36, 64]) at `time_s` is classified. Updates `open`."""
@@ -45,7 +47,8 @@ class MotionGate:
         difference = luma - background
         watched = difference[self._cells]
         shift = float(np.median(watched)) if watched.size else 0.0
-        if int(np.count_nonzero(np.abs(watched - shift) > _LEVELS)) >= self._enough:
+        self.moved = int(np.count_nonzero(np.abs(watched - shift) > _LEVELS)) >= self._enough
+        if self.moved:
             self._moved_s = time_s
         weight = min(1.0, max(0.0, time_s - self._seen_s) / _ADAPTATION_S)
         self._background = background + weight * difference

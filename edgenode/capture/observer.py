@@ -27,7 +27,10 @@ class CaptureObserver(Protocol):
         """A gate opened or closed."""
 
     def gate_skipped(self, camera: str, gate_name: str) -> None:
-        """A frame that was due was not classified: `motion`, or `late` (old frames after a stall)."""
+        """A frame that was due was not classified: `motion`, `packet`, or `late` (old frames after a stall)."""
+
+    def gate_audit(self, camera: str, caught: bool) -> None:
+        """Something began to move in the picture; whether the packet gate was told by the packets."""
 
     def corrupt_frame(self, camera: str) -> None:
         """A damaged picture was thrown away."""

@@ -74,10 +74,8 @@ def source_problem(url: str, base_dir: Path, scenes: SceneFactory | None = None)
 def camera_notes(settings: CameraSettings) -> list[str]:
     """What the configuration of a camera asks for and will not get; nothing that keeps it from working."""
     notes = []
-    if settings.gate == "packet":
-        notes.append(
-            'gate = "packet" is not available yet: every frame that is due is classified, as with "none"'
-        )
+    if settings.gate == "packet" and settings.decode == "keyframes":
+        notes.append('gate = "packet" has nothing to do with decode = "keyframes": the motion gate is used')
     if settings.transport == "udp":
         notes.append(
             'transport = "udp" shows damaged pictures, unflagged, when packets are lost; "tcp" does not'

@@ -47,6 +47,8 @@ class Pacing:
             self._pictures += 1
         else:
             media_s = grab.media_s
+        if grab.recalled and self._start_s is not None:
+            return Moment(self._start_s + media_s, 0.0, media_s)
         if not self._realtime:
             return Moment(now_s, 0.0, media_s)
         if self._start_s is None or self._start_s + media_s < now_s - _BEHIND_S:

@@ -27,6 +27,7 @@ class RtspSource:
                 live=True,
                 keyframes_only=options.keyframes_only,
                 turn=options.turn,
+                gate=options.gate,
                 enough_fps=options.enough_fps,
             )
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
+from edgenode.capture.packet_gate import PacketGate
 from edgenode.capture.turns import Turn
 from edgenode.errors import SourceError
 from edgenode.records import U8
@@ -39,6 +40,8 @@ class SourceOptions:
     """Pause between two requests of a still picture."""
     base_dir: Path = Path()
     """What relative paths are relative to: the folder of the configuration file."""
+    gate: PacketGate | None = None
+    """Of compressed streams: says which packets are decoded."""
     turn: Turn = field(default_factory=Turn)
     """Of the thread that reads: a source begins it before it computes and ends it before it waits."""
 
@@ -77,6 +80,10 @@ class Grab:
     """Monotonic instant that the picture shows, from sources that know it; else the arrival counts."""
     name: str = ""
     """File name of the picture, from folders."""
+    skipped: bool = False
+    """A closed gate kept the packet: there is no picture."""
+    recalled: bool = False
+    """Decoded later than it came, because a gate opened."""
 
     def rgb(self) -> U8:
         """The picture, uint8 [H, W, 3] RGB, converted now; the caller may write to it.

@@ -13,6 +13,8 @@ from av.codec.context import Flags
 from av.video.reformatter import ColorRange, Colorspace
 
 from edgenode.capture.keyframes import KeyframeChoice
+from edgenode.capture.kept_packets import KeptPackets
+from edgenode.capture.packet_gate import PacketGate
 from edgenode.capture.source import Grab, SourceIdleError
 from edgenode.capture.stream_errors import open_error, read_error
 from edgenode.capture.turns import Turn
@@ -40,6 +42,7 @@ class StreamSettings:
     keyframes_only: bool
     enough_fps: float = 0.0
     """Key frames alone are decoded for as long as they come this often; 0 decodes all."""
+    gate: PacketGate | None = None
     turn: Turn = field(default_factory=Turn)
     """Begun before decoding; ended before a live stream waits for its network."""
 
@@ -97,6 +100,12 @@ class VideoStream:
         self._seen = 0
         self._count = 0
         self._bytes = 0
+        self._kept = KeptPackets()
+        self._catching_up = False
+        self._looked_at: set[int | None] = set()
+        self._gate = self._settings.gate
+        if self._gate is not None:
+            self._gate.restart()
 
     def _declared_s(self, stream: av.VideoStream) -> float:
         if stream.duration is not None and stream.time_base is not None:
@@ -123,6 +132,9 @@ class VideoStream:
         return self._decoded.popleft()
 
     def _decode_one(self) -> None:
+        if self._catching_up:
+            self._catch_up()
+            return
         if self._settings.live:
             self._settings.turn.end()
         try:
@@ -138,26 +150,102 @@ class VideoStream:
             self._context.skip_frame = "NONKEY" if alone or self._settings.keyframes_only else "DEFAULT"
         self._count += 1 if packet.size else 0
         self._bytes += packet.size
+        if self._gate is not None and packet.size and self._gated(packet, self._gate):
+            return
+        self._decode(packet, None)
+
+    def _gated(self, packet: av.Packet, gate: PacketGate) -> bool:
+        """Whether the packet needs no decoding now: kept, or dealt with already."""
+        stamp = packet.dts if packet.dts is not None else packet.pts
+        if stamp is None:
+            return False
+        time_s = float(stamp * packet.time_base)
+        if self._first_s is not None:
+            time_s -= self._first_s
+        gate.packet(packet.size, packet.is_keyframe, max(0.0, time_s))
+        if gate.open and not len(self._kept):
+            return False
+        self._kept.keep(packet, time.monotonic())
+        if gate.open or self._kept.full:
+            self._catching_up = True
+        elif packet.is_keyframe and gate.wants_key():
+            self._look_at_key(packet)
+        else:
+            self._last_s = max(self._last_s, time_s)
+            self._seen += 1
+            self._decoded.append(Grab(time_s, packet.is_keyframe, False, packet.size, _nothing, skipped=True))
+            self._count = self._bytes = 0
+        return True
+
+    def _look_at_key(self, packet: av.Packet) -> None:
+        """Decode a key frame alone, whatever the decoder's delay; it stays kept, for those that follow."""
+        self._settings.turn.begin()
+        self._context.flush_buffers()
+        began_s = time.perf_counter()
+        try:
+            frames = [*self._context.decode(packet), *self._context.decode(None)]
+        except av.error.FFmpegError:
+            frames = []
+        self._context.flush_buffers()
+        for frame in frames:
+            self._looked_at = {frame.pts}
+            self._append(_Converter(frame), frame.time, True, bool(frame.is_corrupt), began_s)
+
+    def _catch_up(self) -> None:
+        """Decode the oldest kept packet."""
+        kept = self._kept.take()
+        if kept.packet.is_keyframe:
+            self._context.flush_buffers()
+        self._catching_up = len(self._kept) > 0
+        self._decode(kept.packet, kept.arrived_s)
+
+    def _decode(self, packet: av.Packet, arrived_s: float | None) -> None:
+        """`arrived_s`: when a packet that was kept came."""
         self._settings.turn.begin()
         began_s = time.perf_counter()
         try:
             frames = packet.decode()
         except av.error.FFmpegError:
-            self._append(_Undecodable(self._settings.shown), None, packet.is_keyframe, True, began_s)
+            self._append(
+                _Undecodable(self._settings.shown), None, packet.is_keyframe, True, began_s, arrived_s
+            )
             return
         for frame in frames:
+            if arrived_s is not None and frame.pts is not None and frame.pts in self._looked_at:
+                continue
             self._append(
-                _Converter(frame), frame.time, bool(frame.key_frame), bool(frame.is_corrupt), began_s
+                _Converter(frame),
+                frame.time,
+                bool(frame.key_frame),
+                bool(frame.is_corrupt),
+                began_s,
+                arrived_s,
             )
             began_s = time.perf_counter()
 
     def _append(
-        self, picture: Callable[[], U8], pts_s: float | None, keyframe: bool, corrupt: bool, began_s: float
+        self,
+        picture: Callable[[], U8],
+        pts_s: float | None,
+        keyframe: bool,
+        corrupt: bool,
+        began_s: float,
+        arrived_s: float | None = None,
     ) -> None:
         media_s = self._media_s(pts_s)
         decode_s = time.perf_counter() - began_s
         self._decoded.append(
-            Grab(media_s, keyframe, corrupt, self._bytes, picture, packets=self._count, decode_s=decode_s)
+            Grab(
+                media_s,
+                keyframe,
+                corrupt,
+                self._bytes,
+                picture,
+                packets=self._count,
+                decode_s=decode_s,
+                captured_s=arrived_s if self._settings.live else None,
+                recalled=arrived_s is not None,
+            )
         )
         self._count = self._bytes = 0
 
@@ -176,6 +264,10 @@ class VideoStream:
         self._decoded.clear()
         self._packets.close()
         self._container.close()
+
+
+def _nothing() -> U8:
+    raise PictureError("a packet that was not decoded has no picture")
 
 
 class _Converter:

@@ -2,14 +2,19 @@
 
 Threads of one process share Python's lock. With sixteen cameras runnable on two cores, whoever holds that
 lock is likely not on a core: every step of the inference thread then waits through the time slices of the
-others (measured: 200 images a second instead of 3,200; `docs/decisions/0001-turns-at-the-processor.md`).
+others (measured: 200 images a second instead of 3,200; `docs/decisions/0010-turns-at-the-processor.md`).
 """
 
 from __future__ import annotations
 
 import os
 import threading
+import time
 from collections import deque
+
+
+SLICE_S = 0.02
+"""A thread that never waits keeps its turn this long: a hand-over each frame costs caches and wake-ups."""
 
 
 class Turns:
@@ -21,6 +26,11 @@ class Turns:
         self._lock = threading.Lock()
         self._free = limit
         self._line: deque[threading.Lock] = deque()
+
+    @property
+    def waiting(self) -> int:
+        """Threads in line now."""
+        return len(self._line)
 
     def turn(self) -> Turn:
         """One camera thread's own; not held yet."""
@@ -51,11 +61,12 @@ class Turn:
     time. Made without `turns` it is always granted.
     """
 
-    __slots__ = ("_gate", "_held", "_turns")
+    __slots__ = ("_began_s", "_gate", "_held", "_turns")
 
     def __init__(self, turns: Turns | None = None) -> None:
         self._turns = turns
         self._held = False
+        self._began_s = 0.0
         self._gate = threading.Lock()
         self._gate.acquire()
 
@@ -64,6 +75,12 @@ class Turn:
         if self._turns is not None and not self._held:
             self._turns.enter(self._gate)
             self._held = True
+            self._began_s = time.monotonic()
+
+    def rest(self) -> None:
+        """Between two frames: let the next one in if this thread has computed for `SLICE_S`."""
+        if self._held and time.monotonic() - self._began_s >= SLICE_S:
+            self.end()
 
     def end(self) -> None:
         """Let the next one in."""

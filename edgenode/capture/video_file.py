@@ -27,6 +27,7 @@ class VideoFileSource:
             live=False,
             keyframes_only=options.keyframes_only,
             turn=options.turn,
+            gate=options.gate,
         )
         self._loop = options.loop
         self._offset_s = 0.0

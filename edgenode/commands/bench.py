@@ -74,7 +74,9 @@ def throughput_command(
             "cameras": cameras,
             "regions_a_camera": regions,
             "batch": batch,
-            "rounds": [asdict(each) | {"ratio": each.ratio} for each in found],
+            "rounds": [
+                asdict(each) | {"ratio": each.ratio, "ratio_alone": each.ratio_alone} for each in found
+            ],
             "ratio_median": statistics.median(ratios),
             "ratio_lowest": min(ratios),
             "ratio_highest": max(ratios),
@@ -89,7 +91,8 @@ def _told(rounds: Iterator[Round], quiet: bool) -> Iterator[Round]:
     for number, each in enumerate(rounds, 1):
         if not quiet:
             click.echo(
-                f"round {number}: bare {each.bare_images_per_s:.0f} images/s, node {each.node_images_per_s:.0f} "
+                f"round {number}: bare {each.bare_images_per_s:.0f} images/s beside the cameras "
+                f"({each.alone_images_per_s:.0f} alone), node {each.node_images_per_s:.0f} "
                 f"({each.ratio:.2f}); cameras offer {each.offered_per_s:.0f} samples/s, "
                 f"RSS {each.rss_bytes / 2**20:.0f} MiB"
             )

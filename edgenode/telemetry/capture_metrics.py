@@ -39,6 +39,13 @@ class CaptureMetrics:
             buckets=LATENCY_BUCKETS_S,
             registry=registry,
         )
+        audits = Counter(
+            "edgenode_gate_audits",
+            "Beginnings of motion that the packet gate's packets told, or did not.",
+            ["camera", "result"],
+            registry=registry,
+        )
+        self._audits = Children[tuple[str, str], Counter](lambda key: audits.labels(*key))
         self._frames = Children[str, Counter](frames.labels)
         self._packets = Children[str, Counter](packets.labels)
         self._corrupt = Children[str, Counter](corrupt.labels)
@@ -87,6 +94,9 @@ class CaptureMetrics:
 
     def gate_skipped(self, camera: str, gate_name: str) -> None:
         self._skipped[camera, gate_name].inc()
+
+    def gate_audit(self, camera: str, caught: bool) -> None:
+        self._audits[camera, "caught" if caught else "missed"].inc()
 
     def forget_camera(self, camera: str) -> None:
         """Called when a reload took the camera away: its gauges go, its counters stay."""

@@ -1,0 +1,158 @@
+"""The packet gate: where nothing happens, packets are small, and need no decoding.
+
+An encoder spends bits on what changes. The gate learns how large the packets between key frames are while
+the decoded picture stands still, opens at a larger one, and stays open while packets or pictures say that
+something happens. Whether sizes tell anything differs from camera to camera (constant rate, noise): every
+beginning of motion is an outcome, caught or missed by the sizes, and a camera that misses is decoded whole.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+import numpy as np
+
+HOLD_S = 2.0
+"""Open this long after the last sign, of packets or of pictures."""
+LOOK_S = 4.0
+"""A closed gate decodes a key frame this often: to confirm the state, and to see what packets did not tell."""
+_QUANTILE, _FACTOR, _FLOOR_BYTES = 0.98, 1.3, 64
+"""A packet tells something when it is larger than `_FACTOR` times this quantile of the still ones."""
+_LEARN_S, _LEARN_COUNT, _REMEMBER = 8.0, 32, 512
+"""Sizes of as much still time are learnt first (5 a second), and as many are remembered: about two minutes."""
+_INTERVAL_S = 0.2
+_SLACK_S = 1.0
+"""Sizes may tell this much later (or earlier) than the picture; the kept packets make up for it."""
+_OUTCOMES, _JUDGED_FROM, _MISSES_LIMIT, _MISSES_GOOD = 20, 4, 0.2, 0.1
+_AUDIT_S = 6.0
+
+
+class PacketGate:
+    """One camera's, kept over reconnections. Used by its thread alone. Times are the stream's own, in
+    seconds since it was opened.
+
+    `audit` is the share of closed time in which all is decoded to see what would have been missed; `audited`
+    hears of every beginning of motion whether the sizes told it.
+    """
+
+    def __init__(self, audit: float = 0.0, audited: Callable[[bool], None] = lambda caught: None) -> None:
+        self._audit = audit
+        self._audited = audited
+        self._base_s = self._time_s = 0.0
+        self._still: deque[int] = deque(maxlen=_REMEMBER)
+        self._unseen = 0
+        self._threshold: float | None = None
+        self._interval_bytes = 0
+        self._interval_s = 0.0
+        self._sign_s = self._moved_s = self._looked_s = float("-inf")
+        self._demand_s = self._audit_until_s = float("-inf")
+        self._audited_s = 0.0
+        self._onset_s: float | None = None
+        self._outcomes: deque[bool] = deque(maxlen=_OUTCOMES)
+        self._trusted = True
+
+    @property
+    def open(self) -> bool:
+        """Whether everything is decoded now."""
+        now_s = self._time_s
+        last_s = max(self._sign_s, self._moved_s, self._demand_s)
+        return self.learning or not self._trusted or now_s - last_s <= HOLD_S or now_s < self._audit_until_s
+
+    @property
+    def learning(self) -> bool:
+        """Too little still time has been seen."""
+        return self._threshold is None
+
+    @property
+    def firm(self) -> bool:
+        """Whether packets themselves say that something happens: then frames pass without a second look."""
+        return self._trusted and not self.learning and self._time_s - self._sign_s <= HOLD_S
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the sizes of this camera's packets tell anything."""
+        return self._trusted
+
+    @property
+    def threshold_bytes(self) -> float | None:
+        return self._threshold
+
+    def restart(self) -> None:
+        """The stream was opened anew: its times begin at 0 again. What was learnt stays."""
+        self._base_s = self._time_s
+        self._demand_s = self._time_s
+        self._interval_bytes = 0
+
+    def demand(self) -> None:
+        """Somebody wants a frame: open for a while."""
+        self._demand_s = self._time_s
+
+    def packet(self, size: int, keyframe: bool, time_s: float) -> None:
+        """A packet came. May change `open`."""
+        was_open = self.open
+        self._time_s = now_s = max(self._time_s, self._base_s + time_s)
+        if not keyframe:
+            self._interval_bytes = max(self._interval_bytes, size)
+            if self._threshold is not None and size > self._threshold:
+                self._sign_s = now_s
+        self._settle_onset()
+        if was_open:
+            return
+        if now_s - self._interval_s >= _INTERVAL_S:
+            self._learn()  # closed and silent: still, as far as one can know without decoding
+        if self._audit > 0.0 and now_s - self._audited_s >= _AUDIT_S / self._audit:
+            self._audited_s = now_s
+            self._audit_until_s = now_s + _AUDIT_S
+
+    def wants_key(self) -> bool:
+        """Whether the key frame that came while the gate is closed is decoded."""
+        if self._time_s - self._looked_s < LOOK_S:
+            return False
+        self._looked_s = self._time_s
+        return True
+
+    def judged(self, moved: bool, fresh: bool = True) -> None:
+        """A decoded frame was looked at: whether it moved. `fresh`: it belongs to the last packets."""
+        now_s = self._time_s
+        was_open = self.open
+        if moved:
+            began = now_s - self._moved_s > HOLD_S
+            self._moved_s = now_s
+            if began and not self.learning:
+                if now_s - self._sign_s <= HOLD_S:
+                    self._outcome(True)
+                elif not was_open:
+                    self._outcome(False)
+                else:
+                    self._onset_s = now_s
+            self._interval_bytes = 0
+        elif fresh and now_s - self._moved_s > _SLACK_S:
+            self._learn()
+
+    def _settle_onset(self) -> None:
+        if self._onset_s is None:
+            return
+        if self._sign_s >= self._onset_s:
+            self._outcome(True)
+        elif self._time_s - self._onset_s > _SLACK_S:
+            self._outcome(False)
+
+    def _outcome(self, caught: bool) -> None:
+        self._onset_s = None
+        self._outcomes.append(caught)
+        self._audited(caught)
+        missed = 1.0 - sum(self._outcomes) / len(self._outcomes)
+        if len(self._outcomes) >= _JUDGED_FROM:
+            self._trusted = missed <= (_MISSES_LIMIT if self._trusted else _MISSES_GOOD)
+
+    def _learn(self) -> None:
+        self._interval_s = self._time_s
+        if self._interval_bytes:
+            self._still.append(self._interval_bytes)
+            self._interval_bytes = 0
+            self._unseen += 1
+        enough = len(self._still) >= _LEARN_COUNT and self._time_s >= _LEARN_S
+        if enough and (self._threshold is None or self._unseen >= 20):
+            self._unseen = 0
+            self._threshold = max(_FLOOR_BYTES, _FACTOR * float(np.quantile(self._still, _QUANTILE)))

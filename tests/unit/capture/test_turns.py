@@ -1,0 +1,159 @@
+"""Turns at the processor: how many at once, in which order, and the one thread that reports for all."""
+
+from __future__ import annotations
+
+import threading
+
+from edgenode.capture.ticker import Ticker
+from edgenode.capture.turns import Turn, Turns, turns_for
+
+DEADLINE_S = 30.0
+
+
+def test_no_more_threads_compute_at_once_than_there_are_turns() -> None:
+    turns = Turns(2)
+    lock = threading.Lock()
+    inside, most, done = 0, 0, 0
+
+    def work() -> None:
+        nonlocal inside, most, done
+        turn = turns.turn()
+        for _ in range(200):
+            turn.begin()
+            with lock:
+                inside += 1
+                most = max(most, inside)
+            with lock:
+                inside -= 1
+                done += 1
+            turn.end()
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(DEADLINE_S)
+    assert done == 8 * 200
+    assert most <= 2
+    assert turns.waiting == 0
+
+
+def test_who_waits_longest_is_next_and_who_comes_again_queues() -> None:
+    turns = Turns(1)
+    mine = turns.turn()
+    mine.begin()
+    order: list[int] = []
+    queued = threading.Condition()
+
+    def work(number: int) -> None:
+        turn = turns.turn()
+        turn.begin()
+        with queued:
+            order.append(number)
+        turn.end()
+
+    threads = []
+    for number in range(3):
+        threads.append(threading.Thread(target=work, args=(number,)))
+        threads[-1].start()
+        with queued:
+            assert queued.wait_for(
+                lambda number=number: _poke(queued) or turns.waiting == number + 1, DEADLINE_S
+            )
+    mine.end()
+    mine.begin()  # behind all three
+    assert order == [0, 1, 2]
+    mine.end()
+    for thread in threads:
+        thread.join(DEADLINE_S)
+
+
+def _poke(condition: threading.Condition) -> bool:
+    """Nobody tells when a thread has joined the line: look again in a moment."""
+    condition.wait(0.005)
+    return False
+
+
+def test_beginning_and_ending_twice_counts_once() -> None:
+    turns = Turns(1)
+    first, second = turns.turn(), turns.turn()
+    first.end()
+    first.begin()
+    first.begin()
+    first.end()
+    first.end()
+    second.begin()
+    assert turns.waiting == 0
+    second.end()
+
+
+def test_a_turn_is_kept_between_frames_for_its_slice() -> None:
+    turns = Turns(1)
+    turn = turns.turn()
+    turn.begin()
+    turn.rest()
+    other = threading.Thread(target=lambda: turns.turn().begin())
+    other.start()
+    with (condition := threading.Condition()):
+        assert condition.wait_for(lambda: _poke(condition) or turns.waiting == 1, DEADLINE_S)
+        assert condition.wait_for(lambda: _poke(condition) or turn.rest() or turns.waiting == 0, DEADLINE_S)
+    other.join(DEADLINE_S)
+
+
+def test_without_turns_nobody_waits() -> None:
+    one, other = Turn(), Turn()
+    one.begin()
+    other.begin()
+    one.end()
+    other.end()
+
+
+def test_files_at_full_speed_leave_one_core_to_the_model() -> None:
+    assert _limit(turns_for(realtime=False, cores=4)) == 3
+    assert _limit(turns_for(realtime=True, cores=4)) == 4
+    assert _limit(turns_for(realtime=False, cores=1)) == 1
+
+
+def _limit(turns: Turns) -> int:
+    held = []
+    while True:
+        turn = turns.turn()
+        thread = threading.Thread(target=turn.begin, daemon=True)
+        thread.start()
+        with (condition := threading.Condition()):
+            condition.wait_for(
+                lambda thread=thread: _poke(condition) or not thread.is_alive() or turns.waiting, DEADLINE_S
+            )
+        if turns.waiting:
+            for each in held:
+                each.end()
+            thread.join(DEADLINE_S)
+            return len(held)
+        held.append(turn)
+
+
+def test_one_thread_ticks_for_all_and_ends_with_the_last() -> None:
+    ticker = Ticker(period_s=0.01)
+    told = threading.Event()
+    again = threading.Event()
+    before = threading.active_count()
+
+    def raising() -> None:
+        raise ValueError("a tick that fails")
+
+    def counting() -> None:
+        (again if told.is_set() else told).set()
+
+    ticker.add(raising)
+    ticker.add(counting)
+    assert threading.active_count() == before + 1
+    assert again.wait(DEADLINE_S)
+    ticker.remove(raising)
+    ticker.remove(counting)
+    ticker.remove(counting)
+    assert threading.active_count() == before
+    again.clear()
+    ticker.add(counting)
+    assert again.wait(DEADLINE_S)
+    ticker.remove(counting)
+    assert threading.active_count() == before
