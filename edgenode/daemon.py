@@ -118,4 +118,3 @@ def _reload(node: Node, notifier: Notifier, load_again: Callable[[], LoadedSetti
 def _summary(node: Node) -> str:
     settings = node.settings
     return f"{len(settings.cameras)} cameras, {len(settings.models)} models, {len(settings.rules)} rules"
-

@@ -71,7 +71,7 @@ class DecisionDesk:
         outlet: Outlet,
         observer: DeskObserver,
         evidence: Evidence,
-        hooks: Hooks = Hooks(),  # noqa: B008 - frozen
+        hooks: Hooks = Hooks(),
     ) -> None:
         self._decider = decider
         self._rules = rules

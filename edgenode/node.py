@@ -18,6 +18,7 @@ from edgenode.decision_setup import build_decider, build_rules, region_labels
 from edgenode.delivery.publisher import Publisher, PublisherOptions
 from edgenode.desk import DecisionDesk, Hooks
 from edgenode.errors import ConfigurationError, EdgeNodeError, PictureError
+from edgenode.inference.onnx_file import file_sha256
 from edgenode.memory import StateDirectory
 from edgenode.node_commands import command_table
 from edgenode.node_status import card_summary, node_info, status_page_state
@@ -27,7 +28,7 @@ from edgenode.settings import Settings
 from edgenode.telemetry.health import Health, HealthStatus
 from edgenode.telemetry.http import HttpServer
 from edgenode.telemetry.metrics import Metrics
-from edgenode.wiring import load_classifiers
+from edgenode.wiring import load_classifiers, model_path
 
 if TYPE_CHECKING:
     from edgenode.decision.decider import Decider
@@ -124,7 +125,10 @@ class Node:
             self._broker = EmbeddedBroker(port=mqtt.port or 0)
             self._broker.start()
             self._stack.append(("broker", self._broker.stop))
-            mqtt = mqtt.model_copy(update={"host": "127.0.0.1", "port": self._broker.port})
+            mqtt = mqtt.model_copy(
+                # amqtt knows no MQTT 5, and doesn't answer one who asks for it with a last will
+                update={"host": "127.0.0.1", "port": self._broker.port, "protocol": "3.1.1"}
+            )
         options = PublisherOptions(
             node=self.settings.node.name,
             version=__version__,
@@ -210,19 +214,17 @@ class Node:
         if not self.publisher.join(drain_s + 2.0):
             log.error("the publisher's thread did not end in time and is left behind")
 
-    def _deciding(
-        self, settings: Settings, classifiers: dict[str, Classifier]
-    ) -> tuple[Decider, RuleSet]:
+    def _deciding(self, settings: Settings, classifiers: dict[str, Classifier]) -> tuple[Decider, RuleSet]:
         cards = {name: classifier.card for name, classifier in classifiers.items()}
         return build_decider(settings, cards), build_rules(settings, region_labels(settings, cards))
 
     def _classifiers_for(self, settings: Settings, base_dir: Path) -> dict[str, Classifier]:
         """The classifiers `settings` asks for; those that serve already and have not changed are kept."""
-        same = settings.inference == self.settings.inference and base_dir == self.base_dir
+        same = settings.inference == self.settings.inference
         kept: dict[str, Classifier] = {}
-        for name, model in settings.models.items():
+        for name in settings.models:
             serving = self.pipeline.classifier(name)
-            if same and serving is not None and self.settings.models.get(name) == model:
+            if same and serving is not None and _is_file(model_path(settings, name, base_dir), serving):
                 kept[name] = serving
         fresh = load_classifiers(settings, base_dir, only=set(settings.models) - set(kept))
         return {name: kept.get(name) or fresh[name] for name in settings.models}
@@ -279,3 +281,11 @@ class Node:
             self._state.remember(self.desk.export())
         except OSError as error:
             log.warning("states cannot be remembered: %s", error)
+
+
+def _is_file(path: Path, serving: Classifier) -> bool:
+    """Whether the file at `path` is the model that serves."""
+    try:
+        return file_sha256(path) == serving.identity.sha256
+    except (OSError, EdgeNodeError):
+        return False

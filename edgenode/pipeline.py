@@ -86,7 +86,11 @@ class Pipeline:
             spec = camera_spec(camera, settings, cards, base_dir, realtime)
             wanted[camera.name] = (spec, _key(spec, cards, settings, realtime))
         self._stop_cameras(
-            [name for name, running in self._cameras.items() if wanted.get(name, (None, None))[1] != running.key]
+            [
+                name
+                for name, running in self._cameras.items()
+                if wanted.get(name, (None, None))[1] != running.key
+            ]
         )
         self._serve(settings.inference, classifiers, settings)
         for name, (spec, key) in wanted.items():
@@ -160,9 +164,7 @@ class Pipeline:
             classifier,
             self._deliver,
             self._metrics,
-            EngineOptions(
-                max_batch=inference.max_batch, max_wait_s=inference.max_wait, clock=self._clock
-            ),
+            EngineOptions(max_batch=inference.max_batch, max_wait_s=inference.max_wait, clock=self._clock),
         )
         unwatch = self._metrics.watch_samples(name, buffer.counts)
         self._serving[name] = _Serving(engine, buffer, unwatch)
@@ -194,7 +196,9 @@ class Pipeline:
             running = self._cameras.pop(name)
             patience_s = max(running.spec.settings.open_timeout, running.spec.settings.read_timeout) + JOIN_S
             if not running.camera.join(patience_s):
-                log.error("camera %s: its thread did not end within %.0f s and is left behind", name, patience_s)
+                log.error(
+                    "camera %s: its thread did not end within %.0f s and is left behind", name, patience_s
+                )
             self._health.forget(f"camera {name}")
             self._metrics.forget_camera(name)
 

@@ -59,7 +59,9 @@ def unreplayable(settings: Settings, base_dir: Path, until_s: float | None) -> l
             continue
         kind = parse_address(camera.source, base_dir).kind
         if kind not in REPLAYABLE:
-            problems.append(f"cameras.{camera.name}.source: only files, folders and drawn scenes can be replayed")
+            problems.append(
+                f"cameras.{camera.name}.source: only files, folders and drawn scenes can be replayed"
+            )
         elif kind is AddressKind.SYNTHETIC and until_s is None:
             problems.append(f"cameras.{camera.name}.source: a drawn scene has no end: say --until SECONDS")
     return problems or ([] if any(c.enabled for c in settings.cameras) else ["cameras: none is enabled"])
@@ -130,11 +132,9 @@ def _samples(
                 grab = source.read()
             except SourceEndedError:
                 return
-            if folder:
-                media_s = index * step_s
-            else:
-                # pts may jump back in a damaged file; time must not
-                media_s = max(media_s, _media_time(grab.captured_s, grab.media_s, media_s))
+            # pts may jump back in a damaged file; time must not
+            now_s = index * step_s if folder else _media_time(grab.captured_s, grab.media_s, media_s)
+            media_s = max(media_s, now_s)
             index += 1
             if until_s is not None and media_s > until_s:
                 return

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from edgenode.capture.regions import RegionCutter
     from edgenode.inference.classifier import Classifier
 
+
 def model_path(settings: Settings, name: str, base_dir: Path) -> Path:
     """The file of model `name`: beside the configuration, else the installed one of that name."""
     from edgenode.inference.store import ModelStore

@@ -23,7 +23,7 @@ from trainer.inspection import Inspection, inspect_dataset
 from trainer.metrics import EvaluationResult, confident_wrongs, evaluate_probabilities
 from trainer.reading import read_picture
 from trainer.report_page import PAGE, STYLE
-from trainer.sheets import class_sheets, file_names, fitted, png, sheet
+from trainer.sheets import class_sheets, file_names, fitted, jpeg, png, sheet
 from trainer.terminal import progress_bar
 
 
@@ -233,11 +233,15 @@ def _list(lines: Sequence[str]) -> str:
 
 
 def _image(pictures: Mapping[str, bytes], name: str) -> str:
-    return f'<img alt="{_e(name)}" src="{_inline(pictures[name])}">' if name in pictures else ""
+    if name not in pictures:
+        return ""
+    photographs = name.startswith(("class_", "augmented"))
+    source = _inline(jpeg(pictures[name]), "jpeg") if photographs else _inline(pictures[name])
+    return f'<img alt="{_e(name)}" src="{source}">'
 
 
-def _inline(data: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(data).decode()}"
+def _inline(data: bytes, kind: str = "png") -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
 def _e(text: str) -> str:

@@ -70,6 +70,12 @@ def png(picture: U8) -> bytes:
     return bytes(data.tobytes())
 
 
+def jpeg(png_bytes: bytes) -> bytes:
+    """A PNG's picture as JPEG: a third to a tenth of the bytes, for photographs inside a page."""
+    picture = cv2.imdecode(np.frombuffer(png_bytes, np.uint8), cv2.IMREAD_COLOR)
+    return bytes(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes())
+
+
 def file_names(labels: Mapping[str, U8]) -> dict[str, str]:
     """Label to the name of its sheet's file: safe, and different for different labels."""
     names = {}

@@ -34,7 +34,9 @@ class Arrival:
 class Listener:
     """Subscribes to everything from `__enter__` to `__exit__`, and comes back when the broker does."""
 
-    def __init__(self, port: int, root: str, username: str | None = None, password: str | None = None) -> None:
+    def __init__(
+        self, port: int, root: str, username: str | None = None, password: str | None = None
+    ) -> None:
         """`root`: what the topics given to the methods are under."""
         self.root = root
         self._port = port

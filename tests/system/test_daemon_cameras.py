@@ -41,7 +41,9 @@ def test_sources_of_every_kind_are_classified_at_once(
     node = start(plant)
     expected = {"mjpeg": "bright", "still": "bright", "rtsp": "dark", "folder": "dark", "clip": "bright"}
     for camera, label in expected.items():
-        listener.wait(f"cameras/{camera}/regions/frame/classification", lambda raw, label=label: raw["label"] == label)  # type: ignore[misc]
+        listener.wait(
+            f"cameras/{camera}/regions/frame/classification", lambda raw, label=label: raw["label"] == label
+        )  # type: ignore[misc]
     listener.wait("cameras/drawn/regions/frame/classification")
     assert node.stop() == 0
 
@@ -56,9 +58,13 @@ def test_an_rtsp_camera_that_is_killed_and_comes_back_is_classified_again(
     listener.wait_last("cameras/gate/state", lambda camera: camera["state"] == "online")
     server.kill()
     listener.wait_last("cameras/gate/state", lambda camera: camera["state"] == "offline")
-    invalid = listener.wait_last("cameras/gate/regions/frame/state", lambda state: state["label"] == "invalid")
+    invalid = listener.wait_last(
+        "cameras/gate/regions/frame/state", lambda state: state["label"] == "invalid"
+    )
     assert invalid["reason"]
-    listener.wait_last("state", lambda state: state["state"] == "degraded" and "gate offline" in state["reason"])
+    listener.wait_last(
+        "state", lambda state: state["state"] == "degraded" and "gate offline" in state["reason"]
+    )
     assert node.get("/healthz")[0] == 200
     server.start()
     back = listener.wait_last("cameras/gate/state", lambda camera: camera["state"] == "online")
@@ -151,10 +157,17 @@ def test_inferences_are_what_was_taken_less_what_failed(
     plant.camera("line_1", plant.clip(("dark", 1.0), ("bright", 1.0)), fps=0)
     node = start(plant)
     listener.wait_last("cameras/line_1/state", lambda camera: camera["state"] == "ended")
-    found = eventually(lambda: (seen := node.metrics()).get(("edgenode_samples_held", (("model", "tiny"),))) == 0 and seen, "all classified")
+    found = eventually(
+        lambda: (seen := node.metrics()).get(("edgenode_samples_held", (("model", "tiny"),))) == 0 and seen,
+        "all classified",
+    )
     totals = {
         name: sum(value for (each, _), value in found.items() if each == name)
-        for name in ("edgenode_samples_taken_total", "edgenode_samples_failed_total", "edgenode_inferences_total")
+        for name in (
+            "edgenode_samples_taken_total",
+            "edgenode_samples_failed_total",
+            "edgenode_inferences_total",
+        )
     }
     assert totals["edgenode_samples_taken_total"] > 0
     assert totals["edgenode_inferences_total"] == (

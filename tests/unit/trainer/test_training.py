@@ -93,7 +93,9 @@ def test_classic_is_the_tutorials_network() -> None:
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize(("height", "width", "channels"), [(32, 32, 3), (28, 45, 1), (224, 224, 3), (97, 64, 1)])
+@pytest.mark.parametrize(
+    ("height", "width", "channels"), [(32, 32, 3), (28, 45, 1), (224, 224, 3), (97, 64, 1)]
+)
 def test_every_size_and_colour_runs(architecture: str, height: int, width: int, channels: int) -> None:
     if architecture == "classic" and height == 224:
         pytest.skip("24 million parameters: the same code as the smaller sizes")
@@ -137,7 +139,7 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "run.checkpoint"
     with pytest.raises(TrainingInterrupted):
         train(SPEC, blobs(48, 1), blobs(15, 2), OPTIONS, Hooks(stop=after(2), checkpoint=path))
-    with pytest.raises(DataError, match="another training.*seed"):
+    with pytest.raises(DataError, match=r"another training.*seed"):
         train(SPEC, blobs(48, 1), blobs(15, 2), replace(OPTIONS, seed=5), Hooks(checkpoint=path))
 
 
@@ -192,7 +194,9 @@ def test_several_labels_a_picture() -> None:
         images: U8
         labels: NDArray[np.float32]
 
-    trained = train(SPEC, Several(part.images, several), Several(part.images, several), replace(OPTIONS, epochs=8))
+    trained = train(
+        SPEC, Several(part.images, several), Several(part.images, several), replace(OPTIONS, epochs=8)
+    )
     answers = logits_of(trained.network, part.images) > 0
     assert (answers.numpy() == (several > 0)).mean() > 0.95
 
