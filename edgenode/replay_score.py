@@ -128,26 +128,18 @@ def _by_rule(
     return score_events(renamed, plain, tolerance_s, shortest_s)
 
 
-def _refuse_strangers(
-    truth: Sequence[TruthInterval], settings: Settings, clips: Mapping[str, str]
-) -> None:
+def _refuse_strangers(truth: Sequence[TruthInterval], settings: Settings, clips: Mapping[str, str]) -> None:
     regions = {
-        (clips[camera.name], region.name)
-        for camera in settings.cameras
-        for region in camera.regions
+        (clips[camera.name], region.name) for camera in settings.cameras for region in camera.regions
     } | {(clips[camera.name], "frame") for camera in settings.cameras if not camera.regions}
     rules = {rule.name for rule in settings.rules}
     for each in truth:
         if each.clip not in clips.values():
-            raise DataError(
-                f"the truth names the clip {each.clip!r}{suggestion(each.clip, clips.values())}; "
-                f"the cameras show {', '.join(clips.values())}"
-            )
+            raise DataError(f"the truth names the clip {each.clip!r}{suggestion(each.clip, clips.values())}")
         if each.region not in rules and (each.clip, each.region) not in regions:
             known = [region for clip, region in regions if clip == each.clip] + list(rules)
             raise DataError(
-                f"the truth names the region {each.region!r} of {each.clip}"
-                f"{suggestion(each.region, known)}; there are {', '.join(sorted(known))}"
+                f"the truth names the region {each.region!r} of {each.clip}{suggestion(each.region, known)}"
             )
 
 
@@ -237,7 +229,9 @@ def compare(
     for key in keys:
         mine = [each for each in here if (each.rule, each.clip, each.region) == key]
         others = [each for each in there if (each.rule, each.clip, each.region) == key]
-        stands = [TruthInterval(each.clip, each.region, each.label, each.start_s, each.end_s) for each in mine]
+        stands = [
+            TruthInterval(each.clip, each.region, each.label, each.start_s, each.end_s) for each in mine
+        ]
         pairs = match(others, stands, tolerance_s)
         matched_here = {id(pair.truth) for pair in pairs}
         matched_there = {id(pair.event) for pair in pairs}
@@ -275,9 +269,7 @@ def tracks_of(
             tracks[key] = Track(*key, thresholds=thresholds.get(key, {}))
         tracks[key].add(decision, (decision.captured_at - zero_at).total_seconds())
     for (camera, region), track in tracks.items():
-        track.events.extend(
-            each for each in events if (each.clip, each.region) == (clips[camera], region)
-        )
+        track.events.extend(each for each in events if (each.clip, each.region) == (clips[camera], region))
         rules = {each.rule for each in track.events}
         track.truth.extend(
             each for each in truth if each.clip == clips[camera] and each.region in {region, *rules}
