@@ -285,8 +285,8 @@ class RuleSettings(Section):
     update_every: Duration = 0.0
     """Report at least this often while an event lasts; 0 never."""
     severity: Severity = Severity.WARNING
-    snapshot: bool = False
-    """Publish one JPEG with the event."""
+    snapshot: bool | Literal["bare", "drawn"] = False
+    """Publish one JPEG with the event: the picture as it was (`true` or "bare"), or with the regions drawn."""
     enabled: bool = True
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
