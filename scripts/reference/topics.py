@@ -134,4 +134,4 @@ def _kind(schema: JsonObject, root: JsonObject) -> tuple[str, JsonObject | None]
     words: dict[Any, str] = {"string": "text", "integer": "integer", "number": "number", "object": "object"}
     if schema.get("format") == "date-time":
         return "time", None
-    return words.get(schema["type"], schema["type"]), None
+    return words.get(schema["type"], str(schema["type"])), None
