@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST_OPTIONS ?=
 DEMO_OPTIONS ?=
 
-.PHONY: help demo test check format test-long test-interop demo-models clean
+.PHONY: help demo test check format reference test-long test-interop demo-models clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -33,6 +33,9 @@ check: $(VENV)/.dev ## lint, formatting and types
 format: $(VENV)/.dev ## put the code into its form
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+reference: $(VENV)/.dev ## write docs/configuration.md, topics.md and asyncapi.yaml from the code
+	@$(BIN)/python -m scripts.reference
 
 test-long: $(VENV)/.dev ## run the tests that take minutes
 	@scripts/system-packages.sh

@@ -17,6 +17,7 @@ from edgenode.clock import Clock, SystemClock
 from edgenode.decision_setup import build_decider, build_rules, region_labels
 from edgenode.delivery.publisher import Publisher, PublisherOptions
 from edgenode.desk import DecisionDesk, Hooks
+from edgenode.discovery import HomeAssistant
 from edgenode.errors import ConfigurationError, EdgeNodeError, PictureError
 from edgenode.inference.onnx_file import file_sha256
 from edgenode.memory import StateDirectory
@@ -308,6 +309,8 @@ class Node:
         self.publisher.publish_info(node_info(self.settings, classifiers))
         for name, classifier in classifiers.items():
             self.publisher.publish_model(name, classifier.identity, card_summary(classifier.card))
+        cards = {name: classifier.card for name, classifier in classifiers.items()}
+        HomeAssistant(self._state, self.publisher).announce(self.settings, cards)
 
     def _remember(self) -> None:
         try:

@@ -33,7 +33,9 @@ class Seen:
     reason: str
 
 
-def run(*arguments: str | Path, environment: Mapping[str, str] | None = None, timeout_s: float = 300.0) -> str:
+def run(
+    *arguments: str | Path, environment: Mapping[str, str] | None = None, timeout_s: float = 300.0
+) -> str:
     """Standard output of a command; what it said on standard error is shown when it fails."""
     done = subprocess.run(
         list(map(str, arguments)),

@@ -12,8 +12,8 @@ import numpy as np
 from av.codec.context import Flags
 from av.video.reformatter import ColorRange, Colorspace
 
-from edgenode.capture.keyframes import KeyframeChoice
 from edgenode.capture.kept_packets import KeptPackets
+from edgenode.capture.keyframes import KeyframeChoice
 from edgenode.capture.packet_gate import PacketGate
 from edgenode.capture.source import Grab, SourceIdleError
 from edgenode.capture.stream_errors import open_error, read_error

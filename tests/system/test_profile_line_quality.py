@@ -32,7 +32,9 @@ def test_a_drift_is_reported_before_the_limit_is_crossed_and_not_before_it_begin
     defects = [each for each in truth if each.label == "defect" and each.end_s - each.start_s > 0.7]
     found = [event for event in events if event.rule == "defective_part"]
     missed = [
-        part for part in defects if not any(part.start_s - 0.7 <= e.start_s <= part.end_s + 0.4 for e in found)
+        part
+        for part in defects
+        if not any(part.start_s - 0.7 <= e.start_s <= part.end_s + 0.4 for e in found)
     ]
     assert len(defects) > 50
     assert len(missed) <= 0.02 * len(defects), missed

@@ -57,6 +57,8 @@ def test_traffic_that_passes_is_not_stopping_and_its_flow_is_counted(replays: li
         assert [event for event in events if event.rule == "lane_blocked"] == []
     by_first, _ = replays
     busy = [event for event in by_first if event.rule == "busy" and event.start_s >= MIDDLE_S]
-    assert len(busy) == 1, "a white car at 43.6 s, a bus at 51.7 s, a red car at 60.9 s: three in half a minute"
+    assert len(busy) == 1, (
+        "a white car at 43.6 s, a bus at 51.7 s, a red car at 60.9 s: three in half a minute"
+    )
     assert 60.5 <= busy[0].start_s <= 62.5
     assert busy[0].value == 6.0
