@@ -216,13 +216,10 @@ class CameraSettings(Section):
     """`keyframes` decodes nothing between them, which is cheap; `auto` does so where they come often enough for
     `fps`."""
     gate: Literal["none", "motion", "packet"] = "none"
-<<<<<<< HEAD
-    gate_audit: Fraction = 0.02
-    """Share of the time with a closed packet gate in which everything is decoded, to count what it misses."""
-=======
     """Classify only while something moves: seen in the picture (`motion`), or in the sizes of the packets before
     they are decoded (`packet`)."""
->>>>>>> operate
+    gate_audit: Fraction = 0.02
+    """Share of the time with a closed packet gate in which everything is decoded, to count what it misses."""
     masks: list[Annotated[list[Point], Field(min_length=3, max_length=64)]] = []
     """Privacy: polygons blacked out before anything else sees the frame."""
     regions: list[RegionSettings] = []
@@ -282,14 +279,9 @@ class RuleSettings(Section):
     update_every: Duration = 0.0
     """Report at least this often while an event lasts; 0 never."""
     severity: Severity = Severity.WARNING
-<<<<<<< HEAD
+    """From a full outbox the less severe go first."""
     snapshot: bool | Literal["bare", "drawn"] = False
     """Publish one JPEG with the event: the picture as it was (`true` or "bare"), or with the regions drawn."""
-=======
-    """From a full outbox the less severe go first."""
-    snapshot: bool = False
-    """Publish one JPEG with the event."""
->>>>>>> operate
     enabled: bool = True
     """`false` keeps it silent until the command `rule_enable`."""
 

@@ -36,7 +36,7 @@ class PacketGate:
     hears of every beginning of motion whether the sizes told it.
     """
 
-    def __init__(self, audit: float = 0.0, audited: Callable[[bool], None] = lambda caught: None) -> None:
+    def __init__(self, audit: float = 0.0, audited: Callable[[bool], None] = lambda _caught: None) -> None:
         self._audit = audit
         self._audited = audited
         self._base_s = self._time_s = 0.0
