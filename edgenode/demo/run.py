@@ -140,7 +140,7 @@ class _Demo:
         self._receive()
         now_s = self._clock.monotonic()
         first_s = self._tally.first_s
-        expected = true_events(self._scenes, first_s, now_s) if first_s is not None else {}
+        expected = true_events(self._scenes, now_s if first_s is None else first_s, now_s)
         return summary(self._state(now_s), expected, None if first_s is None else first_s - self._began_s)
 
     def _state(self, now_s: float) -> DemoState:
@@ -299,7 +299,7 @@ def _latency_s(arrival: Arrival) -> float | None:
 def _farewell(result: JsonObject) -> str:
     """The summary for people."""
     events = ", ".join(
-        f"{rule}: {count['started']} of {count['expected']} that happened"
+        f"{rule} {count['started']} (happened: {_range(count['least'], count['most'])})"
         for rule, count in result["events"].items()
     )
     regions = ", ".join(
@@ -310,3 +310,7 @@ def _farewell(result: JsonObject) -> str:
         f"{result['mqtt_messages_received']} messages received from the broker\n"
         f"events: {events}\nmodels right: {regions or 'nothing was classified'}"
     )
+
+
+def _range(least: int, most: int) -> str:
+    return f"{least}" if least == most else f"{least} to {most}"
