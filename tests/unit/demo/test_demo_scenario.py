@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edgenode.demo import scenario
-from edgenode.demo.scenario import scenes_of, settings_of, true_events
+from edgenode.demo.scenario import Expected, scenes_of, settings_of, true_events
 from edgenode.errors import ConfigurationError
 
 
@@ -47,12 +47,15 @@ def test_a_missing_model_is_named_with_the_remedy(models: Path, tmp_path: Path) 
         settings_of(scenes_of(7), tmp_path, 10.0, 0)
 
 
-def test_true_events_are_those_that_lie_wholly_within_the_time() -> None:
+def test_true_events_within_the_time_are_sure_and_cut_ones_are_not() -> None:
     scenes = scenes_of(7)
     defects = [part for part in scenes["line_1"].truth_intervals(100.0, 200.0) if part.label == "defect"]
     first = next(part for part in defects if part.start_s > 101.0)
-    around = true_events(scenes, first.start_s - 0.1, first.end_s + 0.1)
-    assert around["defective_part"] == 1
-    assert true_events(scenes, first.start_s + 0.1, first.end_s + 0.1)["defective_part"] == 0
-    assert true_events(scenes, first.start_s - 0.1, first.end_s - 0.1)["defective_part"] == 0
-    assert true_events(scenes, 100.0, 300.0)["red_light_running"] > 1
+    for start_s, end_s, expected in (
+        (first.start_s - 0.1, first.end_s + 0.1, Expected(1, 1)),
+        (first.start_s + 0.1, first.end_s + 0.1, Expected(0, 1)),
+        (first.start_s - 0.1, first.end_s - 0.1, Expected(0, 1)),
+        (first.end_s + 0.1, first.end_s + 0.2, Expected(0, 0)),
+    ):
+        assert true_events(scenes, start_s, end_s)["defective_part"] == expected
+    assert true_events(scenes, 100.0, 300.0)["red_light_running"].least > 1

@@ -8,12 +8,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from edgenode.capture.scenes import scene_named
+from edgenode.demo.scenario import Expected
 from edgenode.demo.state import FEED, Links, Tally
 from edgenode.demo.summary import summary
 from edgenode.records import Decision, Event, EventType, Severity
 
 START_S = 5000.0
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+EXPECTED = {"defective_part": Expected(1, 2), "red_light_running": Expected(0, 0)}
 LINKS = Links("http://127.0.0.1:9464/metrics", "127.0.0.1", 1883, "edgenode/v1/demo/#")
 
 
@@ -75,7 +77,7 @@ def test_before_anything_happens_nothing_is_claimed(tally: Tally) -> None:
     assert state.classifications == 0
     assert state.decided is None
     assert [view.accuracy for view in state.regions] == [None, None, None]
-    assert summary(state, {}, None)["classifications_per_s"] == 0.0
+    assert summary(state, EXPECTED, None)["classifications_per_s"] == 0.0
 
 
 def test_answers_are_judged_against_the_scene_at_the_instant_of_capture(tally: Tally) -> None:
@@ -145,13 +147,13 @@ def test_the_summary_is_json_with_the_documented_keys(tally: Tally) -> None:
     tally.event(event(0, EventType.START))
     tally.message(START_S + 1, 0.02)
     state = tally.state(START_S + 20, 1.0, LINKS)
-    told = json.loads(json.dumps(summary(state, {"defective_part": 2}, 0.75)))
+    told = json.loads(json.dumps(summary(state, EXPECTED, 0.75)))
     assert summary.__doc__ is not None
     for key in told:
         assert f"`{key}`" in summary.__doc__
     assert told["events"] == {
-        "defective_part": {"started": 1, "expected": 2},
-        "red_light_running": {"started": 0, "expected": 0},
+        "defective_part": {"started": 1, "least": 1, "most": 2},
+        "red_light_running": {"started": 0, "least": 0, "most": 0},
     }
     assert told["accuracy"] == {
         "line_1.belt": {"right": 1.0, "of": 10},
