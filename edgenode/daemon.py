@@ -58,7 +58,18 @@ def run_daemon(loaded: LoadedSettings, load_again: Callable[[], LoadedSettings])
 def _set_up_logging(loaded: LoadedSettings) -> None:
     settings = loaded.settings
     form = chosen_form(settings.node.log_format, os.environ)
-    set_up_logging(settings.node.log_level, form, known_secrets(settings))
+    set_up_logging(settings.node.log_level, form, known_secrets(settings) | _password_in_file(loaded))
+
+
+def _password_in_file(loaded: LoadedSettings) -> set[str]:
+    """What `mqtt.password_file` holds now; nothing where it cannot be read, which the connection tells."""
+    path = loaded.settings.mqtt.password_file
+    if path is None:
+        return set()
+    try:
+        return {path.read_text(encoding="utf-8").strip("\r\n")} - {""}
+    except (OSError, UnicodeDecodeError):
+        return set()
 
 
 def _serve(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,16 +18,19 @@ from edgenode.decision_setup import build_decider, build_rules, region_labels
 from edgenode.delivery.publisher import Publisher, PublisherOptions
 from edgenode.desk import DecisionDesk, Hooks
 from edgenode.errors import ConfigurationError, EdgeNodeError, PictureError
+from edgenode.inference.onnx_file import file_sha256
 from edgenode.memory import StateDirectory
 from edgenode.node_commands import command_table
 from edgenode.node_status import card_summary, node_info, status_page_state
 from edgenode.pipeline import STALL_LIMIT_S, Pipeline
 from edgenode.records import CameraReport, CameraStatus
 from edgenode.settings import Settings
+from edgenode.telemetry.energy import EnergyMeter
 from edgenode.telemetry.health import Health, HealthStatus
 from edgenode.telemetry.http import HttpServer
+from edgenode.telemetry.inference_energy import InferenceEnergy
 from edgenode.telemetry.metrics import Metrics
-from edgenode.wiring import load_classifiers
+from edgenode.wiring import load_classifiers, model_path
 
 if TYPE_CHECKING:
     from edgenode.decision.decider import Decider
@@ -43,6 +46,8 @@ REMEMBER_S = 1.0
 """At most this much is forgotten of states and open events when the power goes."""
 ON_THE_WAY_S = 0.5
 """Rules see the present this late while no sample comes: those on their way to a model are older than now."""
+MEASURE_S = 1.0
+"""How often energy and drift are worked out."""
 EMBEDDED = "embedded"
 
 
@@ -72,6 +77,9 @@ class Node:
         self._http: HttpServer | None = None
         self._broker: EmbeddedBroker | None = None
         self._remembered_s = 0.0
+        self._measured_s = 0.0
+        self._meter = EnergyMeter.of_this_machine()
+        self._energy = self._inference_energy()
         self._announced = ""
 
     @property
@@ -92,6 +100,7 @@ class Node:
 
     def _start(self) -> None:
         settings = self.settings
+        self.metrics.register(self._meter)
         self._state.claim()
         self._stack.append(("state directory", self._state.release))
         classifiers = load_classifiers(settings, self.base_dir)
@@ -113,6 +122,7 @@ class Node:
         self.health.require("models", "outbox", "cameras")
         self.health.condition("models", True)
         self._stack.append(("pipeline", lambda: self.pipeline.stop(settings.node.drain)))
+        self.desk.watch_drift(_drift_references(classifiers))
         self.pipeline.apply(settings, self.base_dir, classifiers)
         self._announce(classifiers)
 
@@ -124,7 +134,10 @@ class Node:
             self._broker = EmbeddedBroker(port=mqtt.port or 0)
             self._broker.start()
             self._stack.append(("broker", self._broker.stop))
-            mqtt = mqtt.model_copy(update={"host": "127.0.0.1", "port": self._broker.port})
+            mqtt = mqtt.model_copy(
+                # amqtt knows no MQTT 5, and doesn't answer one who asks for it with a last will
+                update={"host": "127.0.0.1", "port": self._broker.port, "protocol": "3.1.1"}
+            )
         options = PublisherOptions(
             node=self.settings.node.name,
             version=__version__,
@@ -154,6 +167,11 @@ class Node:
         now_s, now_at = self.clock.monotonic(), self.clock.now()
         self.desk.tick(now_s - ON_THE_WAY_S, now_at - timedelta(seconds=ON_THE_WAY_S))
         self._judge()
+        if now_s - self._measured_s >= MEASURE_S:
+            self._measured_s = now_s
+            self._energy.tick()
+            for model, psi in self.desk.drift().items():
+                self.metrics.drift(model, psi)
         if self.desk.dirty and now_s - self._remembered_s >= REMEMBER_S:
             self._remembered_s = now_s
             self._remember()
@@ -180,10 +198,13 @@ class Node:
         gone = [name for name in self.pipeline.cameras() if name not in {c.name for c in settings.cameras}]
         self.settings, self.base_dir = settings, base_dir
         self.desk.swap(decider, rules, self.clock.monotonic(), self.clock.now())
+        self.desk.watch_drift(_drift_references(classifiers))
+        self._energy = self._inference_energy()
         self.pipeline.apply(settings, base_dir, classifiers)
         for name in gone:
             self.reports.pop(name, None)
             self.publisher.forget_camera(name)
+        self.publisher.hurry()
         self._announce(classifiers)
 
     def stop(self) -> None:
@@ -215,20 +236,36 @@ class Node:
         return build_decider(settings, cards), build_rules(settings, region_labels(settings, cards))
 
     def _classifiers_for(self, settings: Settings, base_dir: Path) -> dict[str, Classifier]:
-        """The classifiers `settings` asks for; those that serve already and have not changed are kept."""
-        same = settings.inference == self.settings.inference and base_dir == self.base_dir
+        """The classifiers `settings` asks for; those that serve the same file already are kept."""
         kept: dict[str, Classifier] = {}
-        for name, model in settings.models.items():
+        for name in settings.models if settings.inference == self.settings.inference else ():
             serving = self.pipeline.classifier(name)
-            if same and serving is not None and self.settings.models.get(name) == model:
+            if serving is not None and serving.identity.sha256 == self._file_sha256(settings, name, base_dir):
                 kept[name] = serving
         fresh = load_classifiers(settings, base_dir, only=set(settings.models) - set(kept))
         return {name: kept.get(name) or fresh[name] for name in settings.models}
+
+    def _file_sha256(self, settings: Settings, name: str, base_dir: Path) -> str | None:
+        """Of the file that model `name` is loaded from; None where it cannot be read, which loading tells."""
+
+        try:
+            path = model_path(settings, name, base_dir)
+            return file_sha256(path) if path is not None else None
+        except (OSError, EdgeNodeError):
+            return None
 
     def _close_unused(self, classifiers: dict[str, Classifier]) -> None:
         for name, classifier in classifiers.items():
             if self.pipeline.classifier(name) is not classifier:
                 classifier.close()
+
+    def _inference_energy(self) -> InferenceEnergy:
+        return InferenceEnergy(
+            self._meter,
+            self.metrics.run_seconds,
+            self.metrics.inference_joules,
+            self.settings.inference.threads,
+        )
 
     def _camera_report(self, report: CameraReport) -> None:
         self.reports[report.camera] = report
@@ -277,3 +314,12 @@ class Node:
             self._state.remember(self.desk.export())
         except OSError as error:
             log.warning("states cannot be remembered: %s", error)
+
+
+def _drift_references(classifiers: Mapping[str, Classifier]) -> dict[str, list[float]]:
+    """Model name to the histogram of confidences that its card promises, where it promises one."""
+    return {
+        classifier.identity.name: classifier.card.drift.confidence_histogram
+        for classifier in classifiers.values()
+        if classifier.card.drift is not None
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -13,23 +14,40 @@ from edgenode.inference.card import InputSpec, ModelCard
 from edgenode.records import U8
 from edgenode.settings import CameraSettings, Settings
 
+MODEL_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
+
 if TYPE_CHECKING:
     from edgenode.capture.camera import CameraSpec
     from edgenode.capture.regions import RegionCutter
     from edgenode.inference.classifier import Classifier
 
 
-def model_path(settings: Settings, name: str, base_dir: Path) -> Path:
-    """The file of model `name`: beside the configuration, else the installed one of that name."""
+def installed_model(state_dir: Path, name: str) -> Path | None:
+    """The store's active file of model `name`."""
     from edgenode.inference.store import ModelStore
 
-    file = settings.models[name].file.expanduser()
-    beside = base_dir / file
-    if not beside.exists() and len(file.parts) == 1 and not file.suffix:
-        active = ModelStore(settings.node.state_dir).active(str(file))
-        if active is not None:
-            return active.path
-    return beside
+    active = ModelStore(state_dir).active(name)
+    return active.path if active is not None else None
+
+
+def model_path(
+    settings: Settings,
+    name: str,
+    base_dir: Path,
+    installed: Callable[[Path, str], Path | None] = installed_model,
+) -> Path | None:
+    """The file of model `name`: beside the configuration, else the one installed under the name that `file`
+    is.
+
+    None: neither. `installed` takes the state folder and a name. Raises EdgeNodeError, OSError.
+    """
+    file = settings.models[name].file
+    beside = base_dir / file.expanduser()
+    if beside.exists():
+        return beside
+    if MODEL_NAME.fullmatch(str(file)) is None:
+        return None
+    return installed(base_dir / settings.node.state_dir, str(file))
 
 
 def load_classifiers(
@@ -54,8 +72,12 @@ def load_classifiers(
             name=name,
         )
         try:
-            loaded[name] = Classifier.load(model_path(settings, name, base_dir), options)
-        except EdgeNodeError as error:
+            path = model_path(settings, name, base_dir)
+            if path is None:
+                problems.append(f"models.{name}.file: no file {base_dir / model.file}, and none is installed")
+                continue
+            loaded[name] = Classifier.load(path, options)
+        except (EdgeNodeError, OSError) as error:
             problems.append(f"models.{name}.file: {error}")
     if problems:
         for classifier in loaded.values():

@@ -34,6 +34,7 @@ edgenode_capture_to_ack_seconds_bucket{} edgenode_events_total{rule,event_type}
 edgenode_events_delivered_total{} edgenode_outbox_messages{} edgenode_outbox_bytes{}
 edgenode_outbox_evicted_total{reason} edgenode_mqtt_connected{} edgenode_camera_up{camera}
 edgenode_gate_open{camera} edgenode_gate_skipped_total{camera,gate}
+edgenode_gate_audits_total{camera,result}
 edgenode_energy_joules_total{domain,source} edgenode_inference_joules_total{model}
 edgenode_power_watts{source}
 edgenode_cpu_seconds_total{thread} edgenode_prediction_confidence_bucket{model}
