@@ -100,10 +100,12 @@ class Node:
     def _start(self) -> None:
         settings = self.settings
         self.metrics.register(self._meter)
+        classifiers = load_classifiers(settings, self.base_dir)
+        self._stack.append(("models", lambda: _close_all(classifiers)))
+        decider, rules = self._deciding(settings, classifiers)
+        # proven by now: nothing is written, and nothing opened, for a model that is refused
         self._state.claim()
         self._stack.append(("state directory", self._state.release))
-        classifiers = load_classifiers(settings, self.base_dir)
-        decider, rules = self._deciding(settings, classifiers)
         if settings.http.enabled:
             self._http = HttpServer(
                 settings.http.address, self.metrics, self.health, lambda: status_page_state(self)
@@ -311,6 +313,12 @@ class Node:
             self._state.remember(self.desk.export())
         except OSError as error:
             log.warning("states cannot be remembered: %s", error)
+
+
+def _close_all(classifiers: Mapping[str, Classifier]) -> None:
+    """For a start that failed; the pipeline closes those it got, and closing twice is harmless."""
+    for classifier in classifiers.values():
+        classifier.close()
 
 
 def _drift_references(classifiers: Mapping[str, Classifier]) -> dict[str, list[float]]:

@@ -31,16 +31,14 @@ def flat(value: int, width: int = 64, height: int = 48) -> U8:
 
 
 def moving(value: int, number: int, width: int = 64, height: int = 48) -> U8:
-    """`flat` with a small square that is elsewhere in each frame, as a picture of a working camera differs."""
+    """`flat` with a small square that is elsewhere in each frame, as with a working camera."""
     picture = flat(value, width, height)
     x = number * 3 % (width - 8)
     picture[height // 2 : height // 2 + 8, x : x + 8] = 255 - value
     return picture
 
 
-def blinking_clip(
-    path: Path, intervals: list[tuple[str, float]], fps: int = FPS, size: int = 64
-) -> Path:
+def blinking_clip(path: Path, intervals: list[tuple[str, float]], fps: int = FPS, size: int = 64) -> Path:
     """A clip that is `dark` and `bright` in turn: (label, seconds)."""
     pictures: list[U8] = []
     for label, seconds in intervals:
