@@ -18,6 +18,7 @@ from edgenode.decision_setup import build_decider, build_rules, region_labels
 from edgenode.delivery.publisher import Publisher, PublisherOptions
 from edgenode.desk import DecisionDesk, Hooks
 from edgenode.errors import ConfigurationError, EdgeNodeError, PictureError
+from edgenode.inference.onnx_file import file_sha256
 from edgenode.memory import StateDirectory
 from edgenode.node_commands import command_table
 from edgenode.node_status import card_summary, node_info, status_page_state
@@ -135,7 +136,10 @@ class Node:
             self._broker = EmbeddedBroker(port=mqtt.port or 0)
             self._broker.start()
             self._stack.append(("broker", self._broker.stop))
-            mqtt = mqtt.model_copy(update={"host": "127.0.0.1", "port": self._broker.port})
+            mqtt = mqtt.model_copy(
+                # amqtt knows no MQTT 5, and doesn't answer one who asks for it with a last will
+                update={"host": "127.0.0.1", "port": self._broker.port, "protocol": "3.1.1"}
+            )
         options = PublisherOptions(
             node=self.settings.node.name,
             version=__version__,
@@ -234,24 +238,15 @@ class Node:
         return build_decider(settings, cards), build_rules(settings, region_labels(settings, cards))
 
     def _classifiers_for(self, settings: Settings, base_dir: Path) -> dict[str, Classifier]:
-        """The classifiers `settings` asks for; those that serve the same file already are kept."""
+        """The classifiers `settings` asks for; those that serve already and have not changed are kept."""
+        same = settings.inference == self.settings.inference
         kept: dict[str, Classifier] = {}
-        for name in settings.models if settings.inference == self.settings.inference else ():
+        for name in settings.models:
             serving = self.pipeline.classifier(name)
-            if serving is not None and serving.identity.sha256 == self._file_sha256(settings, name, base_dir):
+            if same and serving is not None and _is_file(model_path(settings, name, base_dir), serving):
                 kept[name] = serving
         fresh = load_classifiers(settings, base_dir, only=set(settings.models) - set(kept))
         return {name: kept.get(name) or fresh[name] for name in settings.models}
-
-    def _file_sha256(self, settings: Settings, name: str, base_dir: Path) -> str | None:
-        """Of the file that model `name` is loaded from; None where it cannot be read, which loading tells."""
-        from edgenode.inference.onnx_file import file_sha256
-
-        try:
-            path = model_path(settings, name, base_dir)
-            return file_sha256(path) if path is not None else None
-        except (OSError, EdgeNodeError):
-            return None
 
     def _close_unused(self, classifiers: dict[str, Classifier]) -> None:
         for name, classifier in classifiers.items():
@@ -328,3 +323,11 @@ def _drift_references(classifiers: Mapping[str, Classifier]) -> dict[str, list[f
         for classifier in classifiers.values()
         if classifier.card.drift is not None
     }
+
+
+def _is_file(path: Path | None, serving: Classifier) -> bool:
+    """Whether the file at `path` is the model that serves."""
+    try:
+        return path is not None and file_sha256(path) == serving.identity.sha256
+    except (OSError, EdgeNodeError):
+        return False

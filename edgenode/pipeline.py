@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgenode.capture.camera import Camera, CameraSpec
+from edgenode.capture.turns import turns_for
 from edgenode.clock import Clock
 from edgenode.inference.card import InputSpec
 from edgenode.inference.classifier import Classifier
@@ -66,6 +67,7 @@ class Pipeline:
         self._clock = clock
         self._serving: dict[str, _Serving] = {}
         self._cameras: dict[str, _Running] = {}
+        self._turns = {realtime: turns_for(realtime) for realtime in (False, True)}
 
     def apply(
         self,
@@ -181,7 +183,8 @@ class Pipeline:
         self._metrics.model_gone(name)
 
     def _start_camera(self, name: str, spec: CameraSpec, key: tuple[object, ...]) -> None:
-        camera = Camera(spec, self.offer, self._observer, self._clock)
+        turn = self._turns[spec.realtime].turn()
+        camera = Camera(spec, self.offer, self._observer, self._clock, turn)
         self._cameras[name] = _Running(camera, spec, key)
         self._health.watch(f"camera {name}", lambda: camera.heartbeat_s, STALL_LIMIT_S)
         camera.start()

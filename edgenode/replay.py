@@ -132,11 +132,9 @@ def _samples(
                 grab = source.read()
             except SourceEndedError:
                 return
-            if folder:
-                media_s = index * step_s
-            else:
-                # pts may jump back in a damaged file; time must not
-                media_s = max(media_s, _media_time(grab.captured_s, grab.media_s, media_s))
+            # pts may jump back in a damaged file; time must not
+            now_s = index * step_s if folder else _media_time(grab.captured_s, grab.media_s, media_s)
+            media_s = max(media_s, now_s)
             index += 1
             if until_s is not None and media_s > until_s:
                 return

@@ -16,7 +16,14 @@ from edgenode.decision_setup import build_decider, build_rules, region_labels
 from edgenode.desk import DecisionDesk, Hooks
 from edgenode.pipeline import Pipeline
 from edgenode.records import CameraReport, Decision, Event, Prediction
-from edgenode.settings import CameraSettings, InferenceSettings, ModelSettings, NodeSettings, Settings
+from edgenode.settings import (
+    CameraSettings,
+    InferenceSettings,
+    ModelSettings,
+    NodeSettings,
+    RegionSettings,
+    Settings,
+)
 from edgenode.telemetry.cpu import ThreadCpu
 from edgenode.telemetry.health import Health
 from edgenode.telemetry.metrics import Metrics
@@ -32,6 +39,8 @@ class Load:
     clip: Path
     model: Path
     cameras: int = 16
+    regions: int = 1
+    """Regions a camera: the frame itself, or tiles of it."""
     fps: float = 0.0
     """Frames a second to classify; 0 takes all."""
     realtime: bool = False
@@ -46,7 +55,7 @@ class Reading:
 
     wall_s: float
     classified: int
-    decoded: int
+    offered: int
     dropped: int
     cpu_s: float
     cpu_by_thread: Mapping[str, float]
@@ -77,7 +86,11 @@ class Rig:
             models={"model": ModelSettings(file=load.model)},
             cameras=[
                 CameraSettings(
-                    name=f"camera_{number}", source=str(load.clip), fps=load.fps, loop=True
+                    name=f"camera_{number}",
+                    source=str(load.clip),
+                    fps=load.fps,
+                    loop=True,
+                    regions=tiles(load.regions),
                 )
                 for number in range(load.cameras)
             ],
@@ -98,11 +111,11 @@ class Rig:
             build_rules(settings, region_labels(settings, cards)),
             _Nowhere(),
             self._metrics,
-            lambda camera, index: None,
+            lambda _camera, _index: None,
             Hooks(on_prediction=self._count),
         )
         self._pipeline = Pipeline(
-            desk.take, lambda report: None, self._metrics, Health(self._clock), self._clock
+            desk.take, lambda _report: None, self._metrics, Health(self._clock), self._clock
         )
         self._pipeline.apply(settings, Path("/"), classifiers, realtime=self._load.realtime)
         self._mark()
@@ -124,13 +137,13 @@ class Rig:
 
     def read(self) -> Reading:
         """What happened since the last call (or the start)."""
-        wall_s, classified, decoded, dropped, cpu_s, threads = self._last
+        wall_s, classified, offered, dropped, cpu_s, threads = self._last
         self._mark()
         now = self._last
         return Reading(
             wall_s=now[0] - wall_s,
             classified=now[1] - classified,
-            decoded=now[2] - decoded,
+            offered=now[2] - offered,
             dropped=now[3] - dropped,
             cpu_s=now[4] - cpu_s,
             cpu_by_thread={name: used - threads.get(name, 0.0) for name, used in now[5].items()},
@@ -160,6 +173,22 @@ class Rig:
             time.process_time(),
             self._cpu_by_thread(),
         )
+
+
+def tiles(count: int) -> list[RegionSettings]:
+    """`count` boxes of equal size that cover the frame, in two rows where `count` is even; none for 1."""
+    if count == 1:
+        return []
+    rows = 2 if count % 2 == 0 else 1
+    columns = count // rows
+    return [
+        RegionSettings(
+            name=f"tile_{row * columns + column}",
+            box=(column / columns, row / rows, (column + 1) / columns, (row + 1) / rows),
+        )
+        for row in range(rows)
+        for column in range(columns)
+    ]
 
 
 def rss_bytes() -> int:

@@ -39,7 +39,9 @@ def _timed(program: str) -> float:
     return time.monotonic() - begun_s
 
 
-def measure_first_classification(clip: Path, model: Path, host: str, port: int, runs: int) -> tuple[float, ...]:
+def measure_first_classification(
+    clip: Path, model: Path, host: str, port: int, runs: int
+) -> tuple[float, ...]:
     """Start `edgenode run` with one file camera against the broker at `host`:`port`, until it classifies.
 
     Raises EdgeNodeError when nothing arrives; the node's own words go to standard error.

@@ -24,7 +24,7 @@ from edgenode.inference.classifier import Classifier, ClassifierOptions
 class Round:
     bare_images_per_s: float
     node_images_per_s: float
-    decoded_per_s: float
+    offered_per_s: float
     """Samples the cameras offered a second while the node classified."""
     cpu_s: float
     wall_s: float
@@ -49,7 +49,7 @@ def measure(load: Load, seconds: float, rounds: int) -> Iterator[Round]:
             yield Round(
                 bare_images_per_s=bare,
                 node_images_per_s=reading.images_per_s,
-                decoded_per_s=reading.decoded / reading.wall_s,
+                offered_per_s=reading.offered / reading.wall_s,
                 cpu_s=reading.cpu_s,
                 wall_s=reading.wall_s,
                 rss_bytes=reading.rss_bytes,
@@ -58,7 +58,9 @@ def measure(load: Load, seconds: float, rounds: int) -> Iterator[Round]:
 
 def bare_loop(classifier: Classifier, batch: int, seconds: float) -> float:
     """Images a second of nothing but the model, on one thread of this process."""
-    images = np.ascontiguousarray(np.resize(golden_input(classifier.card.input, 2, 0), (batch, *classifier.card.input.shape)))
+    images = np.ascontiguousarray(
+        np.resize(golden_input(classifier.card.input, 2, 0), (batch, *classifier.card.input.shape))
+    )
     begun_s = time.monotonic()
     done = 0
     while (elapsed_s := time.monotonic() - begun_s) < seconds:

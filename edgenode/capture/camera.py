@@ -22,7 +22,9 @@ from edgenode.capture.regions import RegionCutter
 from edgenode.capture.scenery import SceneFactory
 from edgenode.capture.schedule import FrameSchedule
 from edgenode.capture.source import Grab, Source, SourceIdleError, SourceOptions
-from edgenode.capture.status import REPORT_S, StatusBoard
+from edgenode.capture.status import StatusBoard
+from edgenode.capture.ticker import ticker
+from edgenode.capture.turns import Turn
 from edgenode.clock import Backoff, Clock
 from edgenode.errors import PictureError, SourceEndedError, SourceError, SourceRefusedError
 from edgenode.records import CameraStatus, Frame, Sample
@@ -60,19 +62,26 @@ class CameraSpec:
 class Camera:
     """Runs from `start` to `stop`, never gives up in between, and never raises out of its threads.
 
-    `offer` is called on the camera's thread with every sample; it must not block. Two threads: one reads, one
-    reports once a second, so that a read that hangs is told. Every frame of a live stream is read and
-    decoded, so that no old ones pile up on the way; only due ones are converted.
+    `offer` is called on the camera's thread with every sample; it must not block. Reports come from that
+    thread on change, and once a second from the process's `ticker`, so that a read that hangs is told. Every
+    frame of a live stream is read and decoded, so that no old ones pile up on the way; only due ones are
+    converted. It computes while it holds `turn`.
     """
 
     def __init__(
-        self, spec: CameraSpec, offer: Callable[[Sample], None], observer: CaptureObserver, clock: Clock
+        self,
+        spec: CameraSpec,
+        offer: Callable[[Sample], None],
+        observer: CaptureObserver,
+        clock: Clock,
+        turn: Turn | None = None,
     ) -> None:
         self._spec = spec
         self._settings = spec.settings
         self.name = spec.settings.name
         self._observer = observer
         self._clock = clock
+        self._turn = turn if turn is not None else Turn()
         self._desk = FrameDesk(spec.keep_frames)
         self._path = FramePath(spec.settings, spec.cutters, offer, observer, self._desk)
         stale_after_s = min(spec.limits.stale_after_s, spec.settings.read_timeout * 0.8)
@@ -85,10 +94,7 @@ class Camera:
         self._index = 0
         self._fault = ""
         self._heartbeat_s = clock.monotonic()
-        self._threads = (
-            threading.Thread(target=self._run, name=f"camera-{self.name}"),
-            threading.Thread(target=self._report, name=f"report-{self.name}"),
-        )
+        self._thread = threading.Thread(target=self._run, name=f"camera-{self.name}")
 
     @property
     def heartbeat_s(self) -> float:
@@ -103,22 +109,21 @@ class Camera:
     def start(self) -> None:
         for note in camera_notes(self._settings):
             log.warning("camera %s: %s", self.name, note)
-        for thread in self._threads:
-            thread.start()
+        ticker.add(self._board.tick)
+        self._thread.start()
 
     def stop(self) -> None:
-        """Ask the threads to end: at once, or when the read in progress returns. Does not wait."""
+        """Ask the thread to end: at once, or when the read in progress returns. Does not wait."""
         self._stopping.set()
         self._wake.set()
         self._desk.close()
 
     def join(self, timeout_s: float) -> bool:
         """Wait for the end after `stop`; whether it came. The source is closed then."""
-        deadline_s = self._clock.monotonic() + timeout_s
-        for thread in self._threads:
-            if thread.ident is not None:
-                thread.join(max(0.0, deadline_s - self._clock.monotonic()))
-        return not any(thread.is_alive() for thread in self._threads)
+        ticker.remove(self._board.tick)
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
+        return not self._thread.is_alive()
 
     def set_enabled(self, enabled: bool) -> None:
         """Switch at run time. Disabled, the source is closed; a file starts from its beginning. Any
@@ -134,10 +139,6 @@ class Camera:
     def recent_frame(self, frame_index: int) -> Frame | None:
         """A frame that was classified, while it is among the last `keep_frames`. Any thread."""
         return self._desk.recent(frame_index)
-
-    def _report(self) -> None:
-        while not self._clock.wait(self._stopping, REPORT_S / 2.0):
-            self._board.tick()
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -212,6 +213,7 @@ class Camera:
             self._path.restart(watch)
             self._read_all(source, kind)
         finally:
+            self._turn.end()
             source.close()
 
     def _read_all(self, source: Source, kind: AddressKind) -> None:
@@ -227,7 +229,9 @@ class Camera:
                 else:
                     self._board.alive()
                 continue
-            if self._take(grab, source, reader):
+            good = self._take(grab, source, reader)
+            self._turn.end()
+            if good:
                 good_s = self._clock.monotonic()
                 if good_s - began_s > _STABLE_S:
                     self._backoff.reset()
@@ -256,6 +260,7 @@ class Camera:
                 self._observer.gate_skipped(self.name, "late")
             return False
         if moment.wait_s > 0.0:
+            self._turn.end()
             self._pause(moment.wait_s)
             if self._interrupted():
                 return True
@@ -274,9 +279,10 @@ class Camera:
         return True
 
     def _use(self, grab: Grab, stamp: Stamp, due: bool) -> Outcome | None:
-        if due:
-            return self._path.classify(grab, stamp)
-        return self._path.show(grab, stamp) if self._desk.wanted else None
+        if not due and not self._desk.wanted:
+            return None
+        self._turn.begin()
+        return self._path.classify(grab, stamp) if due else self._path.show(grab, stamp)
 
     def _options(self) -> SourceOptions:
         settings = self._settings
@@ -290,6 +296,7 @@ class Camera:
             follow=self._spec.follow,
             poll_s=1.0 / settings.fps if settings.fps > 0.0 else SourceOptions().poll_s,
             base_dir=self._spec.base_dir,
+            turn=self._turn,
         )
 
 

@@ -26,6 +26,7 @@ class RtspSource:
                 read_timeout_s=options.read_timeout_s,
                 live=True,
                 keyframes_only=options.keyframes_only,
+                turn=options.turn,
                 enough_fps=options.enough_fps,
             )
         )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
+from edgenode.capture.turns import Turn
 from edgenode.errors import SourceError
 from edgenode.records import U8
 
@@ -38,6 +39,8 @@ class SourceOptions:
     """Pause between two requests of a still picture."""
     base_dir: Path = Path()
     """What relative paths are relative to: the folder of the configuration file."""
+    turn: Turn = field(default_factory=Turn)
+    """Of the thread that reads: a source begins it before it computes and ends it before it waits."""
 
 
 @dataclass(frozen=True, slots=True)

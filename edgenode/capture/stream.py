@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import av
 import numpy as np
@@ -15,6 +15,7 @@ from av.video.reformatter import ColorRange, Colorspace
 from edgenode.capture.keyframes import KeyframeChoice
 from edgenode.capture.source import Grab, SourceIdleError
 from edgenode.capture.stream_errors import open_error, read_error
+from edgenode.capture.turns import Turn
 from edgenode.errors import PictureError, SourceEndedError, SourceError
 from edgenode.records import U8
 
@@ -39,6 +40,8 @@ class StreamSettings:
     keyframes_only: bool
     enough_fps: float = 0.0
     """Key frames alone are decoded for as long as they come this often; 0 decodes all."""
+    turn: Turn = field(default_factory=Turn)
+    """Begun before decoding; ended before a live stream waits for its network."""
 
 
 class VideoStream:
@@ -120,6 +123,8 @@ class VideoStream:
         return self._decoded.popleft()
 
     def _decode_one(self) -> None:
+        if self._settings.live:
+            self._settings.turn.end()
         try:
             packet = next(self._packets)
         except StopIteration:
@@ -133,6 +138,7 @@ class VideoStream:
             self._context.skip_frame = "NONKEY" if alone or self._settings.keyframes_only else "DEFAULT"
         self._count += 1 if packet.size else 0
         self._bytes += packet.size
+        self._settings.turn.begin()
         began_s = time.perf_counter()
         try:
             frames = packet.decode()

@@ -26,6 +26,7 @@ class VideoFileSource:
             read_timeout_s=options.read_timeout_s,
             live=False,
             keyframes_only=options.keyframes_only,
+            turn=options.turn,
         )
         self._loop = options.loop
         self._offset_s = 0.0

@@ -23,7 +23,9 @@ model_option = click.option(
     "--model", type=click.Path(path_type=Path, dir_okay=False), help="Model file; a bundled one if not given."
 )
 clip_option = click.option(
-    "--clip", type=click.Path(path_type=Path, dir_okay=False), help="Video file; drawn (640x360) if not given."
+    "--clip",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Video file; drawn (640x360) if not given.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 
@@ -38,30 +40,46 @@ def bench_command() -> None:
 @clip_option
 @json_option
 @click.option("--cameras", type=click.IntRange(1, 256), default=16, show_default=True)
+@click.option(
+    "--regions",
+    type=click.IntRange(1, 64),
+    default=8,
+    show_default=True,
+    help="Regions a camera; one decoded frame gives so many images, so that inference is the limit.",
+)
 @click.option("--batch", type=click.IntRange(1, 256), default=8, show_default=True)
 @click.option("--seconds", type=click.FloatRange(0.5, 600.0), default=4.0, show_default=True, help="A round.")
 @click.option("--rounds", type=click.IntRange(1, 99), default=5, show_default=True)
 def throughput_command(
-    model: Path | None, clip: Path | None, as_json: bool, cameras: int, batch: int, seconds: float, rounds: int
+    model: Path | None,
+    clip: Path | None,
+    as_json: bool,
+    cameras: int,
+    regions: int,
+    batch: int,
+    seconds: float,
+    rounds: int,
 ) -> None:
     """File cameras at full speed through the node, against a bare onnxruntime loop, in turns."""
     from edgenode.bench.rig import Load
     from edgenode.bench.throughput import measure
 
     with _material(model, clip) as (model_path, clip_path):
-        load = Load(clip_path, model_path, cameras=cameras, max_batch=batch)
-        found = [each for each in _told(measure(load, seconds, rounds), as_json)]
+        load = Load(clip_path, model_path, cameras=cameras, regions=regions, max_batch=batch)
+        found = list(_told(measure(load, seconds, rounds), as_json))
     ratios = [each.ratio for each in found]
     _print(
         as_json,
         {
             "cameras": cameras,
+            "regions_a_camera": regions,
             "batch": batch,
             "rounds": [asdict(each) | {"ratio": each.ratio} for each in found],
             "ratio_median": statistics.median(ratios),
             "ratio_lowest": min(ratios),
             "ratio_highest": max(ratios),
         },
+        f"{cameras} file cameras of {regions} regions at full speed; "
         f"node / bare onnxruntime on the core the cameras leave free: median {statistics.median(ratios):.2f} "
         f"({min(ratios):.2f} to {max(ratios):.2f}) over {len(ratios)} rounds",
     )
@@ -72,7 +90,7 @@ def _told(rounds: Iterator[Round], quiet: bool) -> Iterator[Round]:
         if not quiet:
             click.echo(
                 f"round {number}: bare {each.bare_images_per_s:.0f} images/s, node {each.node_images_per_s:.0f} "
-                f"({each.ratio:.2f}); cameras decode {each.decoded_per_s:.0f} frames/s, "
+                f"({each.ratio:.2f}); cameras offer {each.offered_per_s:.0f} samples/s, "
                 f"RSS {each.rss_bytes / 2**20:.0f} MiB"
             )
         yield each
@@ -84,7 +102,9 @@ def _told(rounds: Iterator[Round], quiet: bool) -> Iterator[Round]:
 @json_option
 @click.option("--cameras", type=click.IntRange(1, 256), default=8, show_default=True)
 @click.option("--seconds", type=click.FloatRange(1.0, 3600.0), default=10.0, show_default=True)
-def memory_command(model: Path | None, clip: Path | None, as_json: bool, cameras: int, seconds: float) -> None:
+def memory_command(
+    model: Path | None, clip: Path | None, as_json: bool, cameras: int, seconds: float
+) -> None:
     """Resident memory of a node with cameras played in real time, classified at 5 fps."""
     import threading
 
@@ -99,7 +119,12 @@ def memory_command(model: Path | None, clip: Path | None, as_json: bool, cameras
             reading = rig.read()
     _print(
         as_json,
-        {"cameras": cameras, "rss_bytes": reading.rss_bytes, "cpu_s": reading.cpu_s, "wall_s": reading.wall_s},
+        {
+            "cameras": cameras,
+            "rss_bytes": reading.rss_bytes,
+            "cpu_s": reading.cpu_s,
+            "wall_s": reading.wall_s,
+        },
         f"{cameras} cameras: RSS {reading.rss_bytes / 2**20:.0f} MiB, {reading.images_per_s:.1f} images/s, "
         f"{100 * reading.cpu_s / reading.wall_s:.0f} % of a core",
     )
@@ -109,7 +134,9 @@ def memory_command(model: Path | None, clip: Path | None, as_json: bool, cameras
 @model_option
 @clip_option
 @json_option
-@click.option("--broker", default="127.0.0.1:1883", show_default=True, help="host:port without TLS, on loopback.")
+@click.option(
+    "--broker", default="127.0.0.1:1883", show_default=True, help="host:port without TLS, on loopback."
+)
 @click.option("--runs", type=click.IntRange(1, 99), default=5, show_default=True)
 def startup_command(model: Path | None, clip: Path | None, as_json: bool, broker: str, runs: int) -> None:
     """From process start to the first published classification, and the import of the command line."""

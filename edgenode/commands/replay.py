@@ -7,14 +7,14 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import click
 
 from edgenode import __version__
-from edgenode.cli import config_option, proven
+from edgenode.cli import config_option, moment_of, proven
 
 if TYPE_CHECKING:
     from edgenode.delivery.messages import Origin
@@ -89,7 +89,9 @@ def run_replay(
         cards = {name: classifier.card for name, classifier in classifiers.items()}
         seed = hashlib.sha256(repr((settings.cameras, settings.rules)).encode()).hexdigest()
         rules = build_rules(settings, region_labels(settings, cards), replay_ids(seed))
-        outlet = EventFile(Origin(Topics(settings.mqtt.base_topic, settings.node.name), BOOT, __version__, 0), file)
+        outlet = EventFile(
+            Origin(Topics(settings.mqtt.base_topic, settings.node.name), BOOT, __version__, 0), file
+        )
         predictions: list[Prediction] = []
         decisions: list[Decision] = []
         desk = DecisionDesk(
@@ -97,7 +99,7 @@ def run_replay(
             rules,
             outlet,
             _Unmeasured(),
-            lambda camera, index: None,
+            lambda _camera, _index: None,
             Hooks(on_prediction=predictions.append, on_decision=decisions.append),
         )
         count = replay(settings, base_dir, classifiers, desk, start, until_s, progress)
@@ -109,23 +111,17 @@ def run_replay(
     return ReplayOutcome(count, tuple(outlet.events), tuple(predictions), tuple(decisions))
 
 
-def _utc(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise click.BadParameter(f"{text!r} is no RFC 3339 time", param_hint="--start") from error
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-
-
 @click.command("replay")
 @config_option
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Where the events go; - for stdout.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Where the events go; - for stdout."
+)
 @click.option("--start", default="1970-01-01T00:00:00Z", show_default=True, help="UTC of media second 0.")
 @click.option("--until", "until_s", type=click.FloatRange(min=0.0), help="Stop at this media second.")
 def replay_command(config_path: Path, out: Path | None, start: str, until_s: float | None) -> None:
     """Replay the files of a configuration as fast as the machine goes; no frame is dropped."""
     loaded = proven(config_path)
-    begin = _utc(start)
+    begin = moment_of(start, "--start")
     with ExitStack() as stack:
         file: IO[str] | None = None
         if out is not None:

@@ -32,7 +32,9 @@ def snapshot_command(config_path: Path, name: str, out: Path, draw: bool, at_s: 
     camera = next((each for each in settings.cameras if each.name == name), None)
     if camera is None:
         names = [each.name for each in settings.cameras]
-        raise ConfigurationError([f"no camera {name!r}{suggestion(name, names)} (there are: {', '.join(names)})"])
+        raise ConfigurationError(
+            [f"no camera {name!r}{suggestion(name, names)} (there are: {', '.join(names)})"]
+        )
     options = SourceOptions(
         open_timeout_s=camera.open_timeout,
         read_timeout_s=camera.read_timeout,

@@ -44,9 +44,7 @@ class EmbeddedBroker:
             import amqtt.broker  # noqa: F401 - heavy, and an extra: only here
         except ImportError as error:
             raise ConfigurationError(
-                [
-                    'mqtt.host: "embedded" needs pip install "edgenode[demo]"; or name a broker'
-                ]
+                ['mqtt.host: "embedded" needs pip install "edgenode[demo]"; or name a broker']
             ) from error
         for name in ("amqtt", "transitions"):
             logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -72,6 +72,7 @@ class Link:
         self._ended: tuple[str, int] | None = None
         self._max_packet_bytes: int | None = None
         self._is_5 = True
+        self._spoke_5 = False
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
         self.unread = 0
         """Messages from the broker that were dropped because nobody took them."""
@@ -167,6 +168,7 @@ class Link:
             self._report(Disconnected(generation, reason, lasting))
             return self._pause(backoff, lasting), prefers_5
         lived_s = self._serve(client)
+        self._spoke_5 = self._spoke_5 or (is_5 and lived_s is not None)
         reason, code = self._ended or ("the connection was lost", 0)
         if lived_s is None:
             return self._not_accepted(generation, reason, code, is_5, backoff)
@@ -189,8 +191,13 @@ class Link:
         self, generation: int, reason: str, code: int, is_5: bool, backoff: Backoff
     ) -> tuple[float, bool]:
         # kept apart from `_connection`: nothing of this counts as a lost connection
-        if code == _UNSUPPORTED_VERSION and is_5 and self._options.mqtt.protocol == "auto":
-            return 0.0, False
+        if is_5 and self._options.mqtt.protocol == "auto":
+            if code == _UNSUPPORTED_VERSION:
+                return 0.0, False
+            # amqtt does not answer an MQTT 5 CONNECT with a will; a broker that spoke MQTT 5 before is only slow
+            if code < 128 and not self._spoke_5:
+                self._report(Disconnected(generation, reason))
+                return self._pause(backoff, False), False
         lasting = code >= 128 and code not in (0x88, 0x89, 0x97, 0x9F)
         text = refusal(code, reason, self._options.mqtt) if code >= 128 else reason
         self._report(Disconnected(generation, text, lasting))

@@ -11,6 +11,9 @@ from edgenode.errors import LinkError
 from edgenode.records import Message
 from edgenode.settings import MqttSettings
 
+QUICK_LOSSES = 5
+"""So many in a row are no broker that restarts: three restarts within seconds were mistaken for two nodes."""
+
 
 @dataclass(frozen=True, slots=True)
 class LinkOptions:
@@ -90,7 +93,7 @@ class Suspicion:
     def lost(self, lived_s: float, taken_over: bool) -> bool:
         """After a connection was lost; says whether to go slowly."""
         self.losses = self.losses + 1 if lived_s < self.quick_loss_s else 0
-        return taken_over or self.losses >= 3
+        return taken_over or self.losses >= QUICK_LOSSES
 
     def unreachable(self) -> None:
         self.losses = 0

@@ -16,8 +16,8 @@ def summary(state: DemoState, expected: Mapping[str, int], first_after_s: float 
     `events`: by rule, `started` and `expected` (what the scenes say happened wholly within the run).
     `accuracy`: by `camera.region`, the share of raw answers equal to the truth where it is settled, and `of`
     how many; null where there were none.
-    `latency_ms`: `capture_to_decision` and `capture_to_subscriber` (live messages that tell of a capture), each
-    `p50`, `p99` and `of` how many; null where there were none.
+    `latency_ms`: `capture_to_decision` and `capture_to_subscriber` (live messages that tell of a
+    capture), each `p50`, `p99` and `of` how many; null where there were none.
     `cpu_percent`: of one core, everything in the process. `mqtt_messages_received`: by the subscriber.
     `mqtt_url`, `topics`, `metrics_url`: where it could be watched. `notices`: warnings, the newest four.
     """

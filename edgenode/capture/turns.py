@@ -1,0 +1,78 @@
+"""Turns at the processor: how many camera threads compute at once.
+
+Threads of one process share Python's lock. With sixteen cameras runnable on two cores, whoever holds that
+lock is likely not on a core: every step of the inference thread then waits through the time slices of the
+others (measured: 200 images a second instead of 3,200; `docs/decisions/0001-turns-at-the-processor.md`).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+
+
+class Turns:
+    """At most `limit` turns are held at once; who waits longest is next. Used by all camera threads."""
+
+    def __init__(self, limit: int) -> None:
+        if limit < 1:
+            raise ValueError(f"at least one camera must have a turn: {limit}")
+        self._lock = threading.Lock()
+        self._free = limit
+        self._line: deque[threading.Lock] = deque()
+
+    def turn(self) -> Turn:
+        """One camera thread's own; not held yet."""
+        return Turn(self)
+
+    def enter(self, gate: threading.Lock) -> None:
+        """For `Turn` alone: returns holding a turn. `gate` is the caller's, locked, and locked again after."""
+        with self._lock:
+            if self._free > 0:
+                self._free -= 1
+                return
+            self._line.append(gate)
+        gate.acquire()
+
+    def leave(self) -> None:
+        """For `Turn` alone. Hands the turn to the first in line: a thread that comes again at once queues."""
+        with self._lock:
+            if self._line:
+                self._line.popleft().release()
+            else:
+                self._free += 1
+
+
+class Turn:
+    """One camera thread's right to compute. Beginning twice and ending twice are allowed.
+
+    Held from decoding to the hand-off of the samples; never while waiting for a network, a disk or a due
+    time. Made without `turns` it is always granted.
+    """
+
+    __slots__ = ("_gate", "_held", "_turns")
+
+    def __init__(self, turns: Turns | None = None) -> None:
+        self._turns = turns
+        self._held = False
+        self._gate = threading.Lock()
+        self._gate.acquire()
+
+    def begin(self) -> None:
+        """Wait until it is this thread's turn."""
+        if self._turns is not None and not self._held:
+            self._turns.enter(self._gate)
+            self._held = True
+
+    def end(self) -> None:
+        """Let the next one in."""
+        if self._held and self._turns is not None:
+            self._held = False
+            self._turns.leave()
+
+
+def turns_for(realtime: bool, cores: int | None = None) -> Turns:
+    """As many turns as cores; one less for files at full speed, which would never leave a core to others."""
+    cores = cores if cores is not None else len(os.sched_getaffinity(0))
+    return Turns(max(1, cores if realtime else cores - 1))
