@@ -19,11 +19,11 @@ from edgenode.host import is_loopback, readable_by_all, unreadable, unwritable, 
 from edgenode.nearest import suggestion
 from edgenode.settings import ModelSettings, RegionSettings, Settings
 from edgenode.toml_places import KeyPath
+from edgenode.wiring import installed_model, model_path
 
 if TYPE_CHECKING:
     from edgenode.inference.card import ModelCard
 
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _NAMED = re.compile(r"^(?P<path>[a-z_]+(?:\.\w+)+)(?P<place>[^:]*): (?P<reason>.*)$", re.DOTALL)
 
 
@@ -46,11 +46,6 @@ def real_probes() -> Probes:
     """The stages' own functions."""
     from edgenode.capture.opening import source_problem
     from edgenode.inference.onnx_file import file_sha256, read_card
-    from edgenode.inference.store import ModelStore
-
-    def installed_model(state_dir: Path, name: str) -> Path | None:
-        active = ModelStore(state_dir).active(name)
-        return active.path if active is not None else None
 
     return Probes(read_card, file_sha256, source_problem, rule_problems, installed_model)
 
@@ -129,7 +124,7 @@ class _Check:
     def _card(self, name: str, model: ModelSettings) -> ModelCard | None:
         key: KeyPath = ("models", name, "file")
         try:
-            path = model_file(self._loaded, model, self._probes.installed_model)
+            path = model_path(self._settings, name, self._loaded.base_dir, self._probes.installed_model)
         except EdgeNodeError as error:
             self._add(key, str(error))
             return None
@@ -250,22 +245,6 @@ class _Check:
                 key.append(name)
                 node = getattr(node, name, None)
         return tuple(key)
-
-
-def model_file(
-    loaded: LoadedSettings, model: ModelSettings, installed: Callable[[Path, str], Path | None]
-) -> Path | None:
-    """Where the model's file is: beside the configuration, else installed under the name given as `file`.
-
-    `installed` takes the state folder and a model's name. None: neither.
-    """
-    beside = loaded.base_dir / model.file.expanduser()
-    if beside.exists():
-        return beside
-    name = str(model.file)
-    if _NAME.fullmatch(name) is None:
-        return None
-    return installed(loaded.base_dir / loaded.settings.node.state_dir, name)
 
 
 def _among(name: str, known: Mapping[str, object], where: str) -> str:

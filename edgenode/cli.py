@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -15,6 +16,7 @@ from edgenode.errors import ConfigurationError, EdgeNodeError
 
 if TYPE_CHECKING:
     from edgenode.config_file import LoadedSettings
+    from edgenode.settings import Settings
 
 DEFAULT_CONFIG = Path("/etc/edgenode/edgenode.toml")
 
@@ -65,6 +67,30 @@ def proven(config_path: Path) -> LoadedSettings:
     return loaded
 
 
+def read_settings(config_path: Path) -> Settings:
+    """The settings at `config_path`, their form checked but not what they refer to: for commands that may be
+    run to mend just that, such as installing a missing model. Raises ConfigurationError."""
+    from edgenode.config_file import load
+
+    return load(config_path, os.environ).settings
+
+
+def moment_of(text: str, option: str) -> datetime:
+    """The UTC instant of RFC 3339 `text`. Raises click's error for `option`."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} is no RFC 3339 time", param_hint=option) from error
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _warn(loaded: LoadedSettings) -> None:
+    from edgenode.check import warnings
+
+    for text in warnings(loaded):
+        click.echo(f"warning: {text}", err=True)
+
+
 def _exit(code: int) -> NoReturn:
     sys.exit(code)
 
@@ -74,6 +100,7 @@ def _exit(code: int) -> NoReturn:
 def run(config_path: Path) -> None:
     """Run the node until SIGTERM or SIGINT; SIGHUP reloads the configuration."""
     loaded = proven(config_path)
+    _warn(loaded)
     from edgenode.daemon import run_daemon
 
     _exit(run_daemon(loaded, lambda: proven(config_path)))
@@ -84,6 +111,7 @@ def run(config_path: Path) -> None:
 def check(config_path: Path) -> None:
     """Prove a configuration: every mistake at once, and nothing is opened or started."""
     loaded = proven(config_path)
+    _warn(loaded)
     settings = loaded.settings
     regions = sum(max(1, len(camera.regions)) for camera in settings.cameras)
     click.echo(

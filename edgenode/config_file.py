@@ -103,14 +103,26 @@ def load(path: Path, environ: Mapping[str, str]) -> LoadedSettings:
         raise ConfigurationError(list(dict.fromkeys(text for _, text in found)) + problems) from None
     if problems:
         raise ConfigurationError(problems)
+    base_dir = path.absolute().parent
     return LoadedSettings(
-        settings=settings,
+        settings=_anchored(settings, base_dir),
         path=path,
-        base_dir=path.absolute().parent,
+        base_dir=base_dir,
         sha256=hashlib.sha256(content).hexdigest(),
         lines=lines,
         from_environment=from_environment,
     )
+
+
+def _anchored(settings: Settings, base_dir: Path) -> Settings:
+    """Relative paths of `[node]` and `[mqtt]` start at the file's folder, wherever the process was started."""
+    files = {
+        name: base_dir / path
+        for name in ("password_file", "ca_file", "cert_file", "key_file")
+        if (path := getattr(settings.mqtt, name)) is not None
+    }
+    node = settings.node.model_copy(update={"state_dir": base_dir / settings.node.state_dir})
+    return settings.model_copy(update={"node": node, "mqtt": settings.mqtt.model_copy(update=files)})
 
 
 def dotted(key: KeyPath) -> str:

@@ -142,7 +142,7 @@ def _rule_spec(rule: RuleSettings, problems: list[str]) -> RuleSpec:
         updates=rule.update,
         update_every_s=rule.update_every,
         severity=rule.severity,
-        snapshot=rule.snapshot,
+        snapshot=bool(rule.snapshot),
         enabled=rule.enabled,
     )
 

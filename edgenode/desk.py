@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
@@ -24,6 +24,7 @@ from edgenode.records import (
     JsonObject,
     Prediction,
 )
+from edgenode.telemetry.drift import DriftMonitor
 
 if TYPE_CHECKING:
     from edgenode.decision.decider import Decider
@@ -71,7 +72,7 @@ class DecisionDesk:
         outlet: Outlet,
         observer: DeskObserver,
         evidence: Evidence,
-        hooks: Hooks = Hooks(),  # noqa: B008 - frozen
+        hooks: Hooks = Hooks(),
     ) -> None:
         self._decider = decider
         self._rules = rules
@@ -82,7 +83,18 @@ class DecisionDesk:
         self._lock = threading.Lock()
         self._frames: dict[str, deque[tuple[datetime, int]]] = {}
         self._open_event: dict[tuple[str, str], str] = {}
+        self._drift: dict[str, DriftMonitor] = {}
         self._dirty = False
+
+    def watch_drift(self, references: Mapping[str, Sequence[float]]) -> None:
+        """Compare the confidences of these models with their cards' histograms, from now on."""
+        with self._lock:
+            self._drift = {model: DriftMonitor(histogram) for model, histogram in references.items()}
+
+    def drift(self) -> dict[str, float | None]:
+        """Each watched model's population stability index; None while too few samples were seen."""
+        with self._lock:
+            return {model: monitor.psi for model, monitor in self._drift.items()}
 
     def take(self, predictions: Sequence[Prediction]) -> None:
         """Decide on one batch's predictions (not empty), in their order. Called on engine threads."""
@@ -90,6 +102,9 @@ class DecisionDesk:
         with self._lock:
             for prediction in predictions:
                 self._observer.prediction(prediction.model.name, prediction.probability)
+                monitor = self._drift.get(prediction.model.name)
+                if monitor is not None:
+                    monitor.add(prediction.probability)
                 if self._hooks.on_prediction is not None:
                     self._hooks.on_prediction(prediction)
                 self._outlet.publish_classification(prediction)

@@ -1,6 +1,6 @@
-"""What a node remembers across restarts: decided states and open events, in one small file.
+"""What a node remembers across restarts, in small files: above all decided states and open events.
 
-Written whole and swapped in atomically, so that a power cut leaves the old or the new, never half of one.
+Each is written whole and swapped in atomically, so that a power cut leaves the old or the new, never half of one.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from edgenode.records import JsonObject
 log = logging.getLogger(__name__)
 
 FORMAT = 1
+STATES = "memory"
+"""Decided states and open events."""
 
 
 class StateDirectory:
@@ -66,9 +68,10 @@ class StateDirectory:
     ) -> None:
         self.release()
 
-    def recall(self) -> JsonObject:
-        """What `remember` stored last; empty when there is nothing or it cannot be read (said once in the log)."""
-        file = self.path / "memory.json"
+    def recall(self, name: str = STATES) -> JsonObject:
+        """What `remember` stored last under `name`; empty when there is nothing or it cannot be read (said once in
+        the log)."""
+        file = self.path / f"{name}.json"
         try:
             stored = json.loads(file.read_text("utf-8"))
             if not isinstance(stored, dict) or stored.get("format") != FORMAT:
@@ -77,7 +80,7 @@ class StateDirectory:
             return {}
         except (OSError, ValueError) as error:
             aside = file.with_suffix(".unreadable")
-            log.warning("remembered states cannot be read (%s); set aside as %s", error, aside.name)
+            log.warning("%s cannot be read (%s); set aside as %s", file.name, error, aside.name)
             try:
                 file.replace(aside)
             except OSError:
@@ -86,9 +89,9 @@ class StateDirectory:
         content = stored.get("content")
         return content if isinstance(content, dict) else {}
 
-    def remember(self, content: JsonObject) -> None:
-        """Store `content` durably. Raises OSError; what was stored before is then still there."""
-        file = self.path / "memory.json"
+    def remember(self, content: JsonObject, name: str = STATES) -> None:
+        """Store `content` durably under `name`. Raises OSError; what was stored before is then still there."""
+        file = self.path / f"{name}.json"
         temporary = file.with_suffix(".new")
         body = json.dumps({"format": FORMAT, "content": content}, separators=(",", ":"))
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)

@@ -17,6 +17,7 @@ from edgenode.clock import Clock, SystemClock
 from edgenode.decision_setup import build_decider, build_rules, region_labels
 from edgenode.delivery.publisher import Publisher, PublisherOptions
 from edgenode.desk import DecisionDesk, Hooks
+from edgenode.discovery import HomeAssistant
 from edgenode.errors import ConfigurationError, EdgeNodeError, PictureError
 from edgenode.inference.onnx_file import file_sha256
 from edgenode.memory import StateDirectory
@@ -101,10 +102,15 @@ class Node:
     def _start(self) -> None:
         settings = self.settings
         self.metrics.register(self._meter)
+<<<<<<< HEAD
+=======
+        classifiers = load_classifiers(settings, self.base_dir)
+        self._stack.append(("models", lambda: _close_all(classifiers)))
+        decider, rules = self._deciding(settings, classifiers)
+        # proven by now: nothing is written, and nothing opened, for a model that is refused
+>>>>>>> main
         self._state.claim()
         self._stack.append(("state directory", self._state.release))
-        classifiers = load_classifiers(settings, self.base_dir)
-        decider, rules = self._deciding(settings, classifiers)
         if settings.http.enabled:
             self._http = HttpServer(
                 settings.http.address, self.metrics, self.health, lambda: status_page_state(self)
@@ -308,6 +314,8 @@ class Node:
         self.publisher.publish_info(node_info(self.settings, classifiers))
         for name, classifier in classifiers.items():
             self.publisher.publish_model(name, classifier.identity, card_summary(classifier.card))
+        cards = {name: classifier.card for name, classifier in classifiers.items()}
+        HomeAssistant(self._state, self.publisher).announce(self.settings, cards)
 
     def _remember(self) -> None:
         try:
@@ -316,6 +324,15 @@ class Node:
             log.warning("states cannot be remembered: %s", error)
 
 
+<<<<<<< HEAD
+=======
+def _close_all(classifiers: Mapping[str, Classifier]) -> None:
+    """For a start that failed; the pipeline closes those it got, and closing twice is harmless."""
+    for classifier in classifiers.values():
+        classifier.close()
+
+
+>>>>>>> main
 def _drift_references(classifiers: Mapping[str, Classifier]) -> dict[str, list[float]]:
     """Model name to the histogram of confidences that its card promises, where it promises one."""
     return {

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import socket
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -23,44 +23,10 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from edgenode.records import Severity
+from edgenode.settings_values import Duration, Fraction, Name, NodeName, Point, Size
+from edgenode.settings_values import parse_duration as parse_duration  # the trainer reads durations too
 
 ENV_PREFIX = "EDGENODE__"
-
-_DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*$")
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_SIZE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(B|KiB|MiB|GiB|kB|MB|GB)\s*$")
-_SIZES = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "kB": 10**3, "MB": 10**6, "GB": 10**9}
-
-
-def parse_duration(value: Any) -> Any:
-    """Seconds from "300ms", "1s", "5m", "2h", "7d" or a plain number of seconds."""
-    if isinstance(value, str):
-        match = _DURATION.match(value)
-        if match is None:
-            raise ValueError('a duration is written like "300ms", "1.5s", "5m", "2h" or "7d"')
-        return float(match.group(1)) * _UNITS[match.group(2)]
-    return value
-
-
-def parse_size(value: Any) -> Any:
-    """Bytes from "64MiB", "256KiB" or a plain number of bytes."""
-    if isinstance(value, str):
-        match = _SIZE.match(value)
-        if match is None:
-            raise ValueError('a size is written like "256KiB", "64MiB" or "1GiB"')
-        return int(float(match.group(1)) * _SIZES[match.group(2)])
-    return value
-
-
-Duration = Annotated[float, BeforeValidator(parse_duration), Field(ge=0.0)]
-"""Seconds; written "300ms", "1s", "5m"."""
-Size = Annotated[int, BeforeValidator(parse_size), Field(ge=0)]
-"""Bytes; written "256KiB", "64MiB"."""
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
-"""Cameras, regions, models and rules: usable as identifiers in rules."""
-NodeName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-Point = tuple[Fraction, Fraction]
 
 
 class Section(BaseModel):
@@ -83,6 +49,7 @@ class NodeSettings(Section):
     drain: Duration = 5.0
     """How long a stop may take to classify and deliver what is already inside."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least severe messages that are logged."""
     log_format: Literal["auto", "text", "json"] = "auto"
     """`auto`: with journal priorities under systemd, plain text otherwise."""
 
@@ -95,15 +62,21 @@ class MqttSettings(Section):
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
     """8883 with `ca_file`, otherwise 1883."""
     username: str | None = None
+    """By default no user name; where the broker checks access, it must equal `node.name`."""
     password: SecretStr | None = None
+    """In the file itself; every reader of the file knows it."""
     password_file: Path | None = None
     """A file holding only the password; better than `password`."""
     ca_file: Path | None = None
     """Certificates that may sign the broker's; turns TLS on."""
     cert_file: Path | None = None
+    """The node's own certificate, where the broker asks for one; its common name is `node.name`."""
     key_file: Path | None = None
+    """The private key of `cert_file`."""
     base_topic: Annotated[str, Field(pattern=r"^[^+#\s/][^+#\s]*[^+#\s/]$")] = "edgenode/v1"
+    """What all topics begin with; the name of the node follows."""
     keepalive: Annotated[float, BeforeValidator(parse_duration), Field(ge=5.0, le=3600.0)] = 10.0
+    """How often a silent connection is probed; the broker declares the node `offline` after one and a half of it."""
     home_assistant: bool = False
     """Publish Home Assistant discovery under `homeassistant/`."""
     classification: Literal["on_change", "all", "off"] = "on_change"
@@ -130,6 +103,7 @@ class HttpSettings(Section):
     listen: Annotated[str, Field(pattern=r"^(\[[0-9a-fA-F:]+\]|[^:\[\]\s]+):\d{1,5}$")] = "127.0.0.1:9464"
     """host:port of /metrics, /healthz, /readyz and the status page; port 0 takes a free one."""
     enabled: bool = True
+    """`false`: no metrics, no health, no page."""
 
     @property
     def address(self) -> tuple[str, int]:
@@ -145,6 +119,7 @@ class InferenceSettings(Section):
     threads: Annotated[int, Field(ge=1, le=256)] = 1
     """Threads onnxruntime uses inside one run."""
     provider: Literal["cpu", "openvino", "cuda", "tensorrt"] = "cpu"
+    """What onnxruntime computes with; all but `cpu` need another build of it."""
     max_age: Duration = 2.0
     """A sample older than this is dropped, never classified as if it were new."""
     run_timeout: Duration = 5.0
@@ -153,7 +128,9 @@ class InferenceSettings(Section):
 
 class OutboxSettings(Section):
     max_size: Size = 64 * 2**20
+    """What the store may take on the disk; when full, the least severe and oldest events go, counted."""
     max_events: Annotated[int, Field(ge=10)] = 100_000
+    """How many messages the store holds, under the same law."""
     max_age: Duration = 7 * 86400.0
     """Events older than this expire undelivered."""
     keep: Duration = 86400.0
@@ -169,6 +146,7 @@ class ModelSettings(Section):
 
 class SmoothingSettings(Section):
     method: Literal["exponential", "vote", "none"] = "exponential"
+    """`exponential`: time-weighted average of the probabilities; `vote`: share of the window in which a label led."""
     window: Duration = 1.0
     """Seconds the smoothing looks back; independent of the frame rate."""
     enter: Fraction = 0.6
@@ -191,7 +169,9 @@ class SmoothingSettings(Section):
 
 class LabelThresholds(Section):
     enter: Fraction
+    """As `smoothing.enter`, for this label."""
     leave: Fraction
+    """As `smoothing.leave`, for this label."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -202,6 +182,7 @@ class LabelThresholds(Section):
 
 class RegionSettings(Section):
     name: Name = "frame"
+    """Topic level and name in rules."""
     model: Name | None = None
     """Name under `[models]`; may be left out when there is only one."""
     box: tuple[Fraction, Fraction, Fraction, Fraction] | None = None
@@ -211,6 +192,7 @@ class RegionSettings(Section):
     quad: Annotated[list[Point], Field(min_length=4, max_length=4)] | None = None
     """Four corners, clockwise from the top left, straightened to a rectangle (perspective corrected)."""
     smoothing: SmoothingSettings = SmoothingSettings()
+    """From probabilities to a steady state. Without `enter` and `leave` the thresholds in the model card hold."""
 
     @model_validator(mode="after")
     def _one_shape(self) -> Self:
@@ -225,23 +207,33 @@ class RegionSettings(Section):
 
 class CameraSettings(Section):
     name: Name
+    """Topic level and name in rules."""
     source: Annotated[str, Field(min_length=1)]
     """rtsp:// http(s):// file.mp4 dir/ usb:0 synthetic:line"""
     fps: Annotated[float, Field(ge=0.0, le=240.0)] = 5.0
     """Frames a second to classify; 0 takes all."""
     decode: Literal["all", "keyframes", "auto"] = "auto"
+    """`keyframes` decodes nothing between them, which is cheap; `auto` does so where they come often enough for
+    `fps`."""
     gate: Literal["none", "motion", "packet"] = "none"
+    """Classify only while something moves: seen in the picture (`motion`), or in the sizes of the packets before
+    they are decoded (`packet`)."""
     gate_audit: Fraction = 0.02
     """Share of the time with a closed packet gate in which everything is decoded, to count what it misses."""
     masks: list[Annotated[list[Point], Field(min_length=3, max_length=64)]] = []
     """Privacy: polygons blacked out before anything else sees the frame."""
     regions: list[RegionSettings] = []
+    """What to cut out and classify; none given: one region `frame`, the whole picture."""
     enabled: bool = True
+    """`false` keeps it closed until the command `camera_enable`."""
     loop: bool = False
     """Play a file again when it ends."""
     priority: Annotated[int, Field(ge=0, le=9)] = 5
+    """Accepted, and without effect so far."""
     open_timeout: Annotated[float, BeforeValidator(parse_duration), Field(gt=0.0, le=60.0)] = 5.0
+    """How long opening the source may take."""
     read_timeout: Annotated[float, BeforeValidator(parse_duration), Field(gt=0.0, le=60.0)] = 5.0
+    """How long the next picture may take before the source is opened anew."""
     transport: Literal["tcp", "udp"] = "tcp"
     """RTSP transport; UDP shows damaged pictures when packets are lost."""
 
@@ -268,6 +260,7 @@ class RuleSettings(Section):
     """Either `when`, or `sequence` with `within`."""
 
     name: Name
+    """Topic level of its events; other rules may name it."""
     when: str | None = None
     """An expression over the states of regions, such as `line_1.belt == "defect"`."""
     sequence: list[str] = []
@@ -279,15 +272,18 @@ class RuleSettings(Section):
     cooldown: Duration = 0.0
     """After an event has ended no other starts for this long; what still holds then starts one."""
     schedule: ScheduleSettings | None = None
+    """When it is in force; left out: always."""
     update: Literal["off", "change", "peak"] = "change"
     """While an event lasts, report another label of its region (`change`), and each rise of the probability
     by 0.1 over what was reported (`peak`), or nothing (`off`)."""
     update_every: Duration = 0.0
     """Report at least this often while an event lasts; 0 never."""
     severity: Severity = Severity.WARNING
-    snapshot: bool = False
-    """Publish one JPEG with the event."""
+    """From a full outbox the less severe go first."""
+    snapshot: bool | Literal["bare", "drawn"] = False
+    """Publish one JPEG with the event: the picture as it was (`true` or "bare"), or with the regions drawn."""
     enabled: bool = True
+    """`false` keeps it silent until the command `rule_enable`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
@@ -304,13 +300,21 @@ class Settings(BaseSettings):
     )
 
     node: NodeSettings = Field(default_factory=NodeSettings)
+    """Who this node is and where it keeps things."""
     mqtt: MqttSettings = MqttSettings()
+    """The broker."""
     http: HttpSettings = HttpSettings()
+    """Metrics, health and the status page. There is no password."""
     inference: InferenceSettings = InferenceSettings()
+    """How models are run, all of them alike."""
     outbox: OutboxSettings = OutboxSettings()
+    """The store in which events wait for the broker."""
     models: dict[Name, ModelSettings] = {}
+    """The models by name: `[models.defects]`."""
     cameras: list[CameraSettings] = []
+    """One table `[[cameras]]` each."""
     rules: list[RuleSettings] = []
+    """One table `[[rules]]` each; `docs/rules.md` explains the conditions."""
 
     @classmethod
     def settings_customise_sources(

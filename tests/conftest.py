@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,3 +20,30 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no test data at {folder}; set EDGENODE_TEST_DATA")
     return folder
+
+
+@pytest.fixture
+def nothing_left_behind() -> Iterator[None]:
+    """Fails the test if a thread or an open file is left when it is over. Ask for it first, so that the other
+    fixtures end before it looks."""
+    threads, files = set(threading.enumerate()), _open_files()
+    yield
+    deadline_s = time.monotonic() + 20.0
+    for thread in set(threading.enumerate()) - threads:
+        thread.join(max(0.0, deadline_s - time.monotonic()))
+    gc.collect()
+    left = [thread.name for thread in set(threading.enumerate()) - threads]
+    assert not left, f"threads left behind: {left}"
+    opened = {number: what for number, what in _open_files().items() if files.get(number) != what}
+    assert not opened, f"files left open: {opened}"
+
+
+def _open_files() -> dict[str, str]:
+    """Descriptor to what it is open on, of this process."""
+    found = {}
+    for number in os.listdir("/proc/self/fd"):
+        try:
+            found[number] = os.readlink(f"/proc/self/fd/{number}")
+        except FileNotFoundError:
+            continue  # the descriptor of the listing itself
+    return found

@@ -49,3 +49,13 @@ def class_folders(root: Path, labels: tuple[str, ...] = ("bad", "good"), each: i
         for index in range(each):
             save(root / label / f"{index:03d}.png", noise(1000 * number + index))
     return root
+
+
+def shades(root: Path, wrong: int = 0) -> Path:
+    """Dark and bright pictures; `wrong` bright ones lie among the dark."""
+    for label, level in (("dark", 30), ("bright", 220)):
+        for index in range(10):
+            save(root / label / f"{index}.png", np.full((9 + index, 12, 3), level + index, dtype=np.uint8))
+    for index in range(wrong):
+        save(root / "dark" / f"wrong{index}.png", np.full((30, 12 + index, 3), 240, dtype=np.uint8))
+    return root

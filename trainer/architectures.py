@@ -39,9 +39,9 @@ LADDER: dict[str, tuple[int, ...]] = {
 
 RECIPES: dict[str, Recipe] = {
     "classic": Recipe(learning_rate=1e-3, weight_decay=0.0, dropout=0.0, own_normalisation=False),
-    "edge-s": Recipe(learning_rate=5e-3, weight_decay=0.01, dropout=0.0, own_normalisation=True),
-    "edge-m": Recipe(learning_rate=4e-3, weight_decay=0.02, dropout=0.1, own_normalisation=True),
-    "edge-l": Recipe(learning_rate=3e-3, weight_decay=0.05, dropout=0.2, own_normalisation=True),
+    "edge-s": Recipe(learning_rate=6e-3, weight_decay=0.01, dropout=0.0, own_normalisation=True),
+    "edge-m": Recipe(learning_rate=6e-3, weight_decay=0.02, dropout=0.1, own_normalisation=True),
+    "edge-l": Recipe(learning_rate=4e-3, weight_decay=0.05, dropout=0.2, own_normalisation=True),
 }
 ARCHITECTURES = tuple(RECIPES)
 

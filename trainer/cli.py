@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -14,6 +16,10 @@ from edgenode.errors import EdgeNodeError
 
 if TYPE_CHECKING:
     from trainer.fit import FitOptions
+
+# torch's threads wait by spinning; beside any other load (a node on the same gateway) that made an epoch up to
+# thirteen times as long. Read when torch is first imported, which no command has done yet.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -31,7 +37,44 @@ class Duration(click.ParamType[float]):
         return float(found[1]) * _UNITS[found[2]]
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+_ELSEWHERE = {
+    "inspect": ("trainer.inspection:inspect_command", "What is in a data set, and what is wrong with it."),
+    "evaluate": ("trainer.evaluate:evaluate_command", "Measure a model file on labelled pictures."),
+    "import": ("trainer.import_model:import_command", "Make a model file out of any ONNX classifier."),
+    "compare": (
+        "trainer.compare:compare_command",
+        "Is model B better than, equal to or worse than A? A paired test.",
+    ),
+    "report": ("trainer.report:report_command", "Write the HTML report of a model on labelled pictures."),
+    "collect": ("trainer.collect:collect_command", "Cut labelled pictures out of a clip or a camera."),
+}
+"""Commands that live with their organ: where, and the line that `--help` shows without loading it."""
+
+
+class _Commands(click.Group):
+    """A group that imports a command's module when the command runs, not when help is shown."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *_ELSEWHERE})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _ELSEWHERE:
+            return super().get_command(ctx, cmd_name)
+        module, _, attribute = _ELSEWHERE[cmd_name][0].partition(":")
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        rows = []
+        for name in self.list_commands(ctx):
+            own = super().get_command(ctx, name)
+            rows.append((name, own.get_short_help_str(80) if own else _ELSEWHERE[name][1]))
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 def cli() -> None:
     """Makes models for edgenode out of labelled pictures, and proves them."""
 
@@ -105,7 +148,9 @@ def _options(function: _Function) -> _Function:
 @cli.command()
 @click.argument("data", type=click.Path(path_type=Path, exists=True))
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True)
-@click.option("--report", type=click.Path(path_type=Path, file_okay=False), help="Default: report/ beside --out.")
+@click.option(
+    "--report", type=click.Path(path_type=Path, file_okay=False), help="Default: report/ beside --out."
+)
 @click.option("--resume", is_flag=True, help="Go on with the checkpoint beside --out.")
 @_options
 def fit(data: Path, out: Path, report: Path | None, resume: bool, **values: Any) -> None:
@@ -212,3 +257,7 @@ def main() -> None:
     except OSError as error:
         click.echo(f"edgenode-trainer: {error.filename or ''}: {error.strerror or error}", err=True)
         sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -27,7 +27,15 @@ from trainer.onnx_graph import card_of, strip
 from trainer.options import Hooks, Trained, TrainOptions
 from trainer.preparation import InputOptions, Prepared, prepare_data
 from trainer.prune import prune
-from trainer.quantise import GOLDEN_TOLERANCE, SideBySide, correct, paired_change, quantise, side_by_side, wins
+from trainer.quantise import (
+    GOLDEN_TOLERANCE,
+    SideBySide,
+    correct,
+    paired_change,
+    quantise,
+    side_by_side,
+    wins,
+)
 from trainer.train import logits_of, train
 
 DRIFT_BINS = 20

@@ -49,7 +49,7 @@ class TrainOptions:
     """Passes over the training part; by default enough for about 4,000 batches, 15 to 200."""
     budget_s: float | None = None
     """Wall time the training may take; the schedule is then driven by whichever ends first."""
-    batch: int = 64
+    batch: int = 32
     learning_rate: float | None = None
     weight_decay: float | None = None
     dropout: float | None = None
@@ -112,8 +112,9 @@ class Hooks:
 
     stop: Callable[[], bool] = lambda: False
     """Asked after every batch."""
-    progress: Callable[[int, int, EpochRecord | None], None] = lambda _step, _steps, _record: None
-    """Told after every batch (and, with its record, every epoch): steps done, steps planned."""
+    progress: Callable[[float, EpochRecord | None, int], None] = lambda _done, _record, _epochs: None
+    """Told after every batch: the fraction of the schedule that is done, the epoch's record where one ended, and
+    the epochs planned."""
     checkpoint: Path | None = None
     checkpoint_every_s: float = 30.0
     note: Mapping[str, str] = field(default_factory=dict)

@@ -48,11 +48,15 @@ def prepare_data(
     path: Path,
     options: InputOptions,
     progress: Callable[[str, int, int], None] = lambda _what, _done, _all: None,
+    like: InputSpec | None = None,
 ) -> Prepared:
-    """Reads, splits and shrinks the pictures at `path`. Raises DataError."""
+    """Reads, splits and shrinks the pictures at `path`; `like` is the input of a model that is there already.
+
+    Raises DataError.
+    """
     dataset = load_dataset(path, lambda done, all_: progress("reading", done, all_), options.group_pattern)
     parts = split(dataset, seed=options.split_seed)
-    spec = input_spec(dataset, options)
+    spec = like or input_spec(dataset, options)
     arrays = [
         load_arrays(part, spec, lambda done, all_, name=name: progress(f"preparing {name}", done, all_))  # type: ignore[misc]
         for name, part in (("train", parts.train), ("val", parts.val), ("test", parts.test))

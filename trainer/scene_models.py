@@ -6,24 +6,18 @@ written. The pictures of its test part come from seeds that took no part in the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import tempfile
 from pathlib import Path
-from typing import Any
 
 import click
-import numpy as np
-from numpy.typing import NDArray
 
 from edgenode.errors import EdgeNodeError
 from edgenode.inference.card import InputSpec, ModelCard
-from edgenode.inference.pixels import prepare
-from edgenode.records import U8
 from trainer.augment import Augment
-from trainer.export import classify_all
-from trainer.fit import Described, Parts, fit_arrays
-from trainer.options import TrainOptions
-from trainer.scenes import SCENE_MODELS, SEEDS, SHARES, SceneModel, ScenePicture, pictures
+from trainer.fit import FitOptions, finish, train_network
+from trainer.options import Hooks, TrainOptions
+from trainer.preparation import InputOptions, prepare_data
+from trainer.scenes import SCENE_MODELS, SceneModel, write_folders
 
 AUGMENT = Augment(
     orientation="fixed",
@@ -38,47 +32,22 @@ AUGMENT = Augment(
 """Where a part begins and ends decides its label here: shifts must stay below the scenes' own margins."""
 
 
-@dataclass(frozen=True, slots=True)
-class SceneExamples:
-    """Pictures as the network takes them; satisfies the trainer's `Examples`."""
-
-    images: U8
-    labels: NDArray[Any]
-
-
-def examples(model: SceneModel, drawn: Iterable[ScenePicture], labels: tuple[str, ...]) -> SceneExamples:
-    """`drawn` prepared for `model`, labels as indices into `labels`."""
-    spec = input_spec(model)
-    images, indices = [], []
-    for picture in drawn:
-        images.append(prepare(picture.image, spec))
-        indices.append(labels.index(picture.label))
-    return SceneExamples(np.stack(images), np.array(indices, dtype=np.int64))
-
-
-def input_spec(model: SceneModel) -> InputSpec:
-    return InputSpec(height=model.height, width=model.width)
-
-
 def make(model: SceneModel, path: Path, count: int, epochs: int) -> tuple[ModelCard, float]:
-    """Trains `model` on `count` pictures and writes it to `path`; its card and its accuracy on the test part,
-    which the node's own classifier measured on the written file."""
-    labels = model.labels()
-    parts = {
-        part: examples(model, pictures(model, seeds, round(count * SHARES[part])), labels)
-        for part, seeds in SEEDS.items()
-    }
-    described = Described(
+    """Trains `model` on `count` drawn pictures and writes it to `path`; its card and its accuracy on the test
+    part, as the node's own classifier measured it on the written file."""
+    options = FitOptions(
+        train=TrainOptions(architecture=model.architecture, epochs=epochs, augment=AUGMENT),
         name=model.name,
-        labels=labels,
-        input=input_spec(model),
         description=f"The region {model.region} of the drawn scene {model.scene}, for the built-in demo.",
-        summary=f"{count} drawn pictures: {len(SEEDS['train'])} seeds to train on, others to test",
     )
-    options = TrainOptions(architecture=model.architecture, epochs=epochs, augment=AUGMENT)
-    fitted = fit_arrays(Parts(parts["train"], parts["val"], parts["test"]), described, path, options)
-    answers = classify_all(path, parts["test"].images).argmax(axis=1)
-    return fitted.card, float((answers == parts["test"].labels).mean())
+    spec = InputSpec(height=model.height, width=model.width)
+    with tempfile.TemporaryDirectory(prefix="edgenode-scenes-") as folder:
+        data = Path(folder) / model.name
+        write_folders(model, data, count)
+        prepared = prepare_data(data, InputOptions(), like=spec)
+        trained, notes = train_network(prepared, options, Hooks())
+        fitted = finish(prepared, trained, path, options, notes)
+    return fitted.card, fitted.evaluation.accuracy.value
 
 
 @click.command()

@@ -9,6 +9,7 @@ never having stopped, and several processes give what one gives (see `distribute
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -37,6 +38,8 @@ from trainer.optimisation import (
 from trainer.options import EpochRecord, Examples, Hooks, Trained, TrainingInterrupted, TrainOptions
 from trainer.run_state import Run, resume, save
 
+logger = logging.getLogger(__name__)
+
 
 def train(
     spec: NetworkSpec,
@@ -59,7 +62,7 @@ def train(
     images = torch.from_numpy(np.ascontiguousarray(train_part.images))
     batch = _batch_size(options.batch, len(images), world)
     steps_an_epoch = -(-len(images) // batch)
-    epochs = options.epochs or min(200, max(15, round(4000 / steps_an_epoch)))
+    epochs = options.epochs or _default_epochs(steps_an_epoch, options.budget_s)
     steps = epochs * steps_an_epoch
 
     torch.manual_seed(options.seed)
@@ -126,15 +129,21 @@ def train(
             )
             run.losses = []
             run.keep(record, average)
-        hooks.progress(run.step, steps, record)
+        hooks.progress(max(progress, run.step / steps), record, epochs)
         stop = agree(float(hooks.stop()), world) > 0
-        finished = run.step >= steps or out_of_time or _plateau(run, options, epochs)
+        expected = min(epochs, max(1.0, (epoch + 1) / max(progress, 1e-9)))  # as many as the budget lets pass
+        finished = run.step >= steps or out_of_time or _plateau(run, options, expected)
         if hooks.checkpoint is not None and world.leads:
             due = record is not None and hooks.now() - saved >= hooks.checkpoint_every_s
             if due or stop or finished:
                 run.elapsed_s = hooks.now() - started
-                save(hooks.checkpoint, spec, options, network, optimiser, average, run, hooks.note)
                 saved = hooks.now()
+                try:
+                    save(hooks.checkpoint, spec, options, network, optimiser, average, run, hooks.note)
+                except OSError as error:  # a full disk ends no training; the last checkpoint is still whole
+                    if stop or finished:
+                        raise
+                    logger.warning("no checkpoint: %s", error)
         if stop and not finished:
             raise TrainingInterrupted(hooks.checkpoint)
         if finished:
@@ -243,7 +252,16 @@ def _mix(seed: int, step: int) -> int:
     return (value ^ (value >> 31)) >> 1
 
 
-def _plateau(run: Run, options: TrainOptions, epochs: int) -> bool:
+def _default_epochs(steps_an_epoch: int, budget_s: float | None) -> int:
+    """About 4,000 batches; with a budget as many as 40,000, for time is what ends it then."""
+    return (
+        min(1000, round(40_000 / steps_an_epoch) + 15)
+        if budget_s
+        else min(200, max(15, 4000 // steps_an_epoch))
+    )
+
+
+def _plateau(run: Run, options: TrainOptions, epochs: float) -> bool:
     return bool(run.history) and run.history[-1].epoch - run.best_epoch > max(5.0, options.patience * epochs)
 
 

@@ -128,11 +128,13 @@ class Rig:
             build_rules(settings, region_labels(settings, cards)),
             _Nowhere(),
             self._metrics,
-            lambda camera, index: None,
+            lambda _camera, _index: None,
             Hooks(on_prediction=self._count),
         )
         kind = Pipeline if self._classify else _CamerasAlone
-        self._pipeline = kind(desk.take, lambda report: None, self._metrics, Health(self._clock), self._clock)
+        self._pipeline = kind(
+            desk.take, lambda _report: None, self._metrics, Health(self._clock), self._clock
+        )
         self._pipeline.apply(settings, Path("/"), classifiers, realtime=self._load.realtime)
         self._mark()
         return self

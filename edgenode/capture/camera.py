@@ -17,8 +17,8 @@ from edgenode.capture.frame_path import FramePath, Outcome, Stamp
 from edgenode.capture.freshness import Freshness
 from edgenode.capture.observer import CaptureObserver
 from edgenode.capture.opening import camera_notes, open_source
-from edgenode.capture.packet_gate import PacketGate
 from edgenode.capture.pacing import Pacing
+from edgenode.capture.packet_gate import PacketGate
 from edgenode.capture.picture_watch import PictureWatch, WatchLimits
 from edgenode.capture.regions import RegionCutter
 from edgenode.capture.scenery import SceneFactory

@@ -36,7 +36,7 @@ class PacketGate:
     hears of every beginning of motion whether the sizes told it.
     """
 
-    def __init__(self, audit: float = 0.0, audited: Callable[[bool], None] = lambda caught: None) -> None:
+    def __init__(self, audit: float = 0.0, audited: Callable[[bool], None] = lambda _caught: None) -> None:
         self._audit = audit
         self._audited = audited
         self._base_s = self._time_s = 0.0
@@ -126,9 +126,9 @@ class PacketGate:
                     self._outcome(False)
                 else:
                     self._onset_s = now_s
-            self._interval_bytes = 0
         elif fresh and now_s - self._moved_s > _SLACK_S:
             self._learn()
+        self._interval_bytes = 0  # what belongs to motion must not count as still later
 
     def _settle_onset(self) -> None:
         if self._onset_s is None:

@@ -12,12 +12,12 @@ import numpy as np
 from av.codec.context import Flags
 from av.video.reformatter import ColorRange, Colorspace
 
-from edgenode.capture.keyframes import KeyframeChoice
 from edgenode.capture.kept_packets import KeptPackets
+from edgenode.capture.keyframes import KeyframeChoice
 from edgenode.capture.packet_gate import PacketGate
 from edgenode.capture.source import Grab, SourceIdleError
-from edgenode.capture.turns import Turn
 from edgenode.capture.stream_errors import open_error, read_error
+from edgenode.capture.turns import Turn
 from edgenode.errors import PictureError, SourceEndedError, SourceError
 from edgenode.records import U8
 

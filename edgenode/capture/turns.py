@@ -12,7 +12,6 @@ import threading
 import time
 from collections import deque
 
-
 SLICE_S = 0.02
 """A thread that never waits keeps its turn this long: a hand-over each frame costs caches and wake-ups."""
 

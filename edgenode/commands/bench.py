@@ -67,7 +67,7 @@ def throughput_command(
 
     with _material(model, clip) as (model_path, clip_path):
         load = Load(clip_path, model_path, cameras=cameras, regions=regions, max_batch=batch)
-        found = [each for each in _told(measure(load, seconds, rounds), as_json)]
+        found = list(_told(measure(load, seconds, rounds), as_json))
     ratios = [each.ratio for each in found]
     _print(
         as_json,

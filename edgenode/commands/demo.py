@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import click
 
 from edgenode.errors import EdgeNodeError
@@ -33,11 +35,9 @@ def demo_command(seconds: float | None, as_json: bool, seed: int, fps: float, ht
     Two cameras, three bundled models, two rules, an embedded broker; no configuration, no network.
     Ctrl-C ends it.
     """
-    try:
-        import amqtt  # noqa: F401
-        import rich  # noqa: F401
-    except ImportError as error:
-        raise EdgeNodeError(f"the demo needs {error.name}: pip install 'edgenode[demo]'") from error
+    missing = [name for name in ("amqtt", "rich") if find_spec(name) is None]
+    if missing:
+        raise EdgeNodeError(f"the demo needs {' and '.join(missing)}: pip install 'edgenode[demo]'")
     from edgenode.demo.run import DemoOptions, run_demo
 
     run_demo(DemoOptions(seconds, as_json, seed, fps, http_port))

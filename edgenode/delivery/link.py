@@ -35,6 +35,7 @@ from edgenode.delivery.link_options import (
     read_password,
     refusal,
     tls_context,
+    unanswered,
 )
 from edgenode.delivery.mqtt5_properties import PackedProperties
 from edgenode.records import Message
@@ -65,12 +66,14 @@ class Link:
         self._wake = wake
         self._reports: deque[LinkReport] = deque()
         self._stopping = threading.Event()
+        self._hurry = threading.Event()
         self._client: paho.Client | None = None
         self._generation = 0
         self._accepted = threading.Event()
         self._ended: tuple[str, int] | None = None
         self._max_packet_bytes: int | None = None
         self._is_5 = True
+        self._spoke_5 = False
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
         self.unread = 0
         """Messages from the broker that were dropped because nobody took them."""
@@ -107,9 +110,15 @@ class Link:
         # rc 4 (no connection) keeps the message in this client, which ends with its connection
         return info.mid
 
+    def hurry(self) -> None:
+        """Cut a pause between two attempts short: what made the last one fail may have been repaired. Any
+        thread."""
+        self._hurry.set()
+
     def stop(self) -> None:
         """End the connection with a DISCONNECT; the broker then drops the will. Does not wait."""
         self._stopping.set()
+        self._hurry.set()
         client = self._client
         if client is not None and self._accepted.is_set():
             client.disconnect()
@@ -135,7 +144,8 @@ class Link:
             finally:
                 self._accepted.clear()
                 self._drop_client()
-            self._stopping.wait(pause_s)
+            if not self._stopping.is_set():
+                self._hurry.wait(pause_s)
 
     def _connection(self, is_5: bool, backoff: Backoff, suspicion: Suspicion) -> tuple[float, bool]:
         """One connection from attempt to end: (pause before the next attempt, whether that one speaks
@@ -143,6 +153,7 @@ class Link:
         """
         self._generation += 1
         self._ended = None
+        self._hurry.clear()
         generation = self._generation
         prefers_5 = self._options.mqtt.protocol != "3.1.1"
         try:
@@ -158,6 +169,7 @@ class Link:
             self._report(Disconnected(generation, reason, lasting))
             return self._pause(backoff, lasting), prefers_5
         lived_s = self._serve(client)
+        self._spoke_5 = self._spoke_5 or (is_5 and lived_s is not None)
         reason, code = self._ended or ("the connection was lost", 0)
         if lived_s is None:
             return self._not_accepted(generation, reason, code, is_5, backoff)
@@ -180,8 +192,15 @@ class Link:
         self, generation: int, reason: str, code: int, is_5: bool, backoff: Backoff
     ) -> tuple[float, bool]:
         # kept apart from `_connection`: nothing of this counts as a lost connection
-        if code == _UNSUPPORTED_VERSION and is_5 and self._options.mqtt.protocol == "auto":
-            return 0.0, False
+        if is_5 and self._options.mqtt.protocol == "auto":
+            if code == _UNSUPPORTED_VERSION:
+                return 0.0, False
+            # amqtt leaves an MQTT 5 CONNECT with a will unanswered; one that spoke MQTT 5 before is only slow
+            if code < 128 and not self._spoke_5:
+                self._report(Disconnected(generation, unanswered(self._options.mqtt)))
+                return self._pause(backoff, False), False
+        if code == 0:
+            reason = unanswered(self._options.mqtt)
         lasting = code >= 128 and code not in (0x88, 0x89, 0x97, 0x9F)
         text = refusal(code, reason, self._options.mqtt) if code >= 128 else reason
         self._report(Disconnected(generation, text, lasting))
@@ -283,10 +302,12 @@ class Link:
         self._wake.set()
 
     def _on_disconnect(
-        self, generation: int, _client: Any, _userdata: Any, _flags: Any, reason: ReasonCode, _properties: Any
+        self, generation: int, _client: Any, _userdata: Any, flags: Any, reason: ReasonCode, _properties: Any
     ) -> None:
         if self._ended is None and generation == self._generation:
-            self._ended = (f"the connection was lost ({reason})", reason.value)
+            # where the broker said nothing paho makes up a reason of its own, "Unspecified error"
+            told = flags.is_disconnect_packet_from_server
+            self._ended = (f"the connection was lost ({reason})", reason.value if told else 0)
 
     def _on_publish(
         self, generation: int, _client: Any, _userdata: Any, mid: int, reason: ReasonCode, _properties: Any

@@ -11,6 +11,9 @@ from edgenode.errors import LinkError
 from edgenode.records import Message
 from edgenode.settings import MqttSettings
 
+QUICK_LOSSES = 5
+"""So many in a row are no broker that restarts: three restarts within seconds were mistaken for two nodes."""
+
 
 @dataclass(frozen=True, slots=True)
 class LinkOptions:
@@ -90,7 +93,7 @@ class Suspicion:
     def lost(self, lived_s: float, taken_over: bool) -> bool:
         """After a connection was lost; says whether to go slowly."""
         self.losses = self.losses + 1 if lived_s < self.quick_loss_s else 0
-        return taken_over or self.losses >= 3
+        return taken_over or self.losses >= QUICK_LOSSES
 
     def unreachable(self) -> None:
         self.losses = 0
@@ -142,6 +145,17 @@ def refusal(code: int, name: str, mqtt: MqttSettings) -> str:
         0x84: "the broker does not speak this version of MQTT: set mqtt.protocol to auto or 3.1.1",
     }
     return advice.get(code, f"the broker refuses the connection: {name}")
+
+
+def unanswered(mqtt: MqttSettings) -> str:
+    """What to tell an operator about a broker that takes the connection and ends it, or says nothing."""
+    if mqtt.ca_file is not None and mqtt.cert_file is None:
+        hint = ": does it ask for a client certificate (mqtt.cert_file, key_file)?"
+    elif mqtt.ca_file is not None:
+        hint = ": does it trust this client certificate?"
+    else:
+        hint = ": is this an MQTT port, and one without TLS?"
+    return f"{mqtt.host}:{mqtt.effective_port}: accepts connections but does not answer{hint}"
 
 
 def failure(error: Exception, mqtt: MqttSettings) -> tuple[str, bool]:

@@ -16,7 +16,7 @@ _USER_PROPERTY = 0x26
 
 
 class PackedProperties:
-    """Looks to paho like its `Properties`. Raises ValueError for a text of 64 KiB or more."""
+    """Looks to paho like its `Properties`. Raises ValueError for what MQTT forbids in a text."""
 
     __slots__ = ("_packed",)
 
@@ -27,19 +27,26 @@ class PackedProperties:
             body += min(message.expiry_s, 0xFFFFFFFF).to_bytes(4, "big")
         if message.payload and message.content_type:
             body.append(_CONTENT_TYPE)
-            body += _prefixed(message.content_type.encode())
+            body += _text(message.content_type)
         if message.response_to is not None:
             body.append(_CORRELATION)
             body += _prefixed(message.response_to)
         for key, value in message.user_properties:
             body.append(_USER_PROPERTY)
-            body += _prefixed(key.encode())
-            body += _prefixed(value.encode())
+            body += _text(key)
+            body += _text(value)
         self._packed = _variable_integer(len(body)) + bytes(body)
 
     def pack(self) -> bytes:
         """The length and the properties."""
         return self._packed
+
+
+def _text(text: str) -> bytes:
+    if "\0" in text:
+        # MQTT-1.5.4-2: the broker would end the connection, again after every reconnect
+        raise ValueError("a text in an MQTT property may not hold a zero character")
+    return _prefixed(text.encode())
 
 
 def _prefixed(text: bytes) -> bytes:

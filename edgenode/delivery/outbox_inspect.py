@@ -80,7 +80,8 @@ def list_messages(folder: Path, limit: int = 100, waiting_only: bool = False) ->
     """The oldest messages first. Raises OutboxError."""
     query = (
         "SELECT message.seq, topic, length(payload), appended_us, expires_us, at_us "
-        "FROM message LEFT JOIN ack ON ack.seq = message.seq WHERE at_us IS NULL OR ? ORDER BY message.seq LIMIT ?"
+        "FROM message LEFT JOIN ack ON ack.seq = message.seq WHERE at_us IS NULL OR ? "
+        "ORDER BY message.seq LIMIT ?"
     )
     with closing(connect_read_only(folder)) as db:
         try:

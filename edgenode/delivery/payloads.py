@@ -45,8 +45,11 @@ class ModelReference(Payload):
     """Which model gave an answer."""
 
     name: str
+    """Name in the model card."""
     version: str
+    """Version in the model card."""
     sha256: str
+    """Of the whole model file: its identity."""
 
 
 def model_reference(identity: ModelIdentity | None) -> ModelReference | None:
@@ -59,11 +62,17 @@ class StatePayload(Payload):
     """Whether the node works. The last will says `offline`; a clean stop says `stopped`."""
 
     state: Literal["online", "degraded", "stopped", "offline"]
+    """`degraded`: it works, but something is amiss; `stopped`: ended cleanly; `offline`: the last will."""
     reason: str
+    """Why, in words; empty while all is well."""
     since: UtcTime
+    """When this state began."""
     boot: str
+    """This life of the process: another one after each start."""
     pid: int
+    """Process id on the gateway."""
     version: str
+    """The program's version."""
     schema_: Schema = Field(default=SCHEMA, alias="schema", serialization_alias="schema")
 
     model_config = ConfigDict(frozen=True, populate_by_name=True, serialize_by_alias=True)
@@ -74,51 +83,84 @@ class InfoPayload(Payload):
 
     schema_: Schema = Field(default=SCHEMA, alias="schema", serialization_alias="schema")
     node: str
+    """Its name."""
     boot: str
+    """As in the node's state."""
     version: str
+    """The program's version."""
 
     model_config = ConfigDict(frozen=True, populate_by_name=True, serialize_by_alias=True, extra="allow")
 
 
 class CameraStatePayload(Payload):
+    """What a camera is doing. It is up only while the node is `online` or `degraded` too."""
+
     state: str
+    """`online`, `stale`, `offline`, `disabled`, `failed`, `frozen`, `blind`, `moved`, `ended`."""
     reason: str
+    """Why, in words."""
     since: UtcTime
+    """When this state began."""
     fps: float
+    """Frames classified a second, over the last seconds."""
     reconnects: int
+    """How often the source was opened again."""
     width: int
+    """Pixels of the picture; 0 while unknown."""
     height: int
+    """Pixels of the picture; 0 while unknown."""
     codec: str
+    """Of the stream; empty while unknown."""
 
 
 class RegionStatePayload(Payload):
     """The decided state of a region. `raw_*` is what the model said of the last sample."""
 
     camera: str
+    """Name of the camera."""
     region: str
+    """Name of the region."""
     label: str
+    """The decided label; `unknown`, `none` and `invalid` are explained in `docs/rules.md`."""
     probability: float
+    """The smoothed score of `label`."""
     since: UtcTime
+    """When this state began."""
     captured_at: UtcTime
+    """Of the picture that decided it."""
     raw_label: str
+    """What the model said of that picture."""
     raw_probability: float
+    """And how sure it was."""
     reason: str
+    """Why the state is what it is, in words."""
     model: ModelReference | None
+    """Which model answered."""
     event_id: str | None
+    """The event that is open about this region."""
 
 
 class ClassificationPayload(Payload):
     """One raw prediction, before anything is decided."""
 
     camera: str
+    """Name of the camera."""
     region: str
+    """Name of the region."""
     label: str
+    """The most probable label."""
     probability: float
+    """Its probability."""
     probabilities: dict[str, float]
+    """Of every label of the model."""
     captured_at: UtcTime
+    """When the picture was taken."""
     frame_index: int
+    """Counts the camera's decoded frames since the start."""
     batch_size: int
+    """How many samples went through the model together."""
     model: ModelReference | None
+    """Which model answered."""
 
 
 class EventPayload(Payload):
@@ -126,25 +168,45 @@ class EventPayload(Payload):
 
     schema_: Schema = Field(default=SCHEMA, alias="schema", serialization_alias="schema")
     id: str
+    """UUID version 7, the same for all steps of one event."""
     n: Annotated[int, Field(ge=0)]
+    """0, 1, 2… within the event."""
     seq: Annotated[int, Field(ge=1)]
+    """Per node, never used twice, goes on across restarts; a gap is a message that is missing."""
     boot: str
+    """As in the node's state."""
     node: str
+    """Name of the node."""
     clock: ClockQuality
+    """Whether the gateway's clock is disciplined: whether the times can be trusted."""
     rule: str
+    """Name of the rule."""
     event_type: Literal["start", "update", "end"]
+    """Which step this is."""
     severity: Literal["info", "warning", "critical"]
+    """As the rule says."""
     camera: str | None
+    """What the event is about."""
     region: str | None
+    """What the event is about."""
     label: str | None
+    """The label the event is about."""
     probability: float | None
+    """Its smoothed score."""
     value: float | None
+    """The measured number of a counting rule."""
     started_at: UtcTime
+    """When the condition began to hold."""
     ended_at: UtcTime | None
+    """Only with `end`."""
     captured_at: UtcTime
+    """Of the picture that caused this step."""
     reason: str
+    """Why, in words."""
     model: ModelReference | None
+    """Which model answered."""
     evidence: str | None
+    """sha256 of the picture's JPEG bytes."""
     snapshot_seq: int | None
     """`seq` of the message with the evidence picture, which follows on `/events/<rule>/snapshot`."""
 
@@ -155,10 +217,13 @@ class LossRange(Payload):
     """`count` messages with `seq` from `first_seq` to `last_seq` will never be sent (again)."""
 
     reason: Literal["evicted", "expired", "too_large", "inbox_full", "unstorable", "set_aside"]
+    """What happened to them."""
     count: int | None
-    """None where nobody can know: the damaged file held them."""
+    """Null where nobody can know: the damaged file held them."""
     first_seq: int | None
+    """Null where they never had a number."""
     last_seq: int | None
+    """Null where they never had a number."""
 
 
 class OutboxNoticePayload(Payload):
@@ -166,12 +231,19 @@ class OutboxNoticePayload(Payload):
 
     schema_: Schema = Field(default=SCHEMA, alias="schema", serialization_alias="schema")
     event_type: Literal["loss"] = "loss"
+    """Always `loss`."""
     seq: int
+    """The notice's own number, of the same count as events."""
     boot: str
+    """As in the node's state."""
     node: str
+    """Name of the node."""
     clock: ClockQuality
+    """As in events."""
     noticed_at: UtcTime
+    """When the node knew."""
     lost: list[LossRange]
+    """What is gone, by reason."""
 
     model_config = ConfigDict(frozen=True, populate_by_name=True, serialize_by_alias=True)
 
@@ -180,33 +252,46 @@ class ModelPayload(Payload):
     """What serves now under a model's name."""
 
     name: str
+    """Name in the model card."""
     version: str
+    """Version in the model card."""
     sha256: str
+    """Of the whole model file."""
     card: JsonObject
+    """Labels, input, evaluation: what helps to trust or doubt an answer."""
 
 
 class CommandPayload(Payload):
     """A request. An empty payload is a request without arguments."""
 
     transaction: Annotated[str, Field(max_length=128)] | None = None
+    """Comes back in the reply; a repeated one is not done twice."""
     args: dict[str, Any] = {}
+    """What the verb needs."""
     expires_at: datetime | None = None
+    """With a time zone; after it the command is answered `expired` and not done."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class ReplyError(Payload):
     code: str
+    """For programs."""
     message: str
+    """For people."""
 
 
 class ReplyPayload(Payload):
     """The one answer to an accepted request; `data` with `ok`, `error` with `error`."""
 
     status: Literal["ok", "error"]
+    """Whether it was done."""
     transaction: str | None
+    """The request's."""
     data: JsonObject | None = None
+    """What the verb answers; only with `ok`."""
     error: ReplyError | None = None
+    """What went wrong; only with `error`."""
 
 
 PAYLOADS: dict[str, type[Payload]] = {

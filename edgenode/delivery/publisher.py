@@ -83,7 +83,7 @@ class Publisher:
         self.publish_info({})
         verbs = dict(commands or {})
         self._worker = CommandWorker(verbs, self._mailbox.put_reply, observer, clock)
-        link = Link(
+        self._link = Link(
             link_options(
                 LinkOptions(
                     client_id=options.node,
@@ -102,7 +102,7 @@ class Publisher:
                 outbox=options.outbox,
                 hold_without_subscriber=options.hold_without_subscriber,
                 mailbox=self._mailbox,
-                link=link,
+                link=self._link,
                 gate=Gate(self._topics, frozenset(verbs), observer, clock),
                 worker=self._worker,
                 clock_check=ClockCheck(clock),
@@ -138,6 +138,10 @@ class Publisher:
             self._stopping = True
         stopped = state_message(self._origin, "stopped", "a clean stop", self._clock.now())
         self._courier.stop(drain_s, stopped)
+
+    def hurry(self) -> None:
+        """Try the broker now if it is away: after a reload, a password file may be another one."""
+        self._link.hurry()
 
     def join(self, timeout_s: float) -> bool:
         """Wait for the end; says whether every thread has ended. Undelivered events stay in the outbox."""

@@ -19,23 +19,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Protocol, TextIO
+from typing import TextIO
 
 from edgenode.clock import SystemClock
 from edgenode.delivery.subscriber import Arrival, Subscriber
 from edgenode.demo.scenario import scenes_of, settings_of, true_events
+from edgenode.demo.screens import Screen, screen_for
 from edgenode.demo.state import DemoState, Links, Tally
 from edgenode.demo.summary import summary
 from edgenode.desk import Hooks
-from edgenode.errors import EdgeNodeError
 from edgenode.node import Node
 from edgenode.records import Decision, Event, JsonObject
 
-if TYPE_CHECKING:
-    from rich.live import Live
-
-REFRESH_S = 0.25
-PLAIN_REFRESH_S = 2.0
 HTTP_PORT = 9464
 
 
@@ -52,15 +47,6 @@ class DemoOptions:
     """A free one is taken instead where it is in use; 0 always takes a free one."""
 
 
-class Screen(Protocol):
-    """What shows the demo's state while it runs."""
-
-    refresh_s: float
-
-    def show(self, state: DemoState) -> None: ...
-    def close(self) -> None: ...
-
-
 def run_demo(options: DemoOptions, out: TextIO | None = None) -> JsonObject:
     """Run until the time is over, SIGINT or SIGTERM; then stop everything and return the summary, which is
     also printed to `out` (default: standard output). Raises EdgeNodeError when a part cannot start or fails.
@@ -72,7 +58,7 @@ def run_demo(options: DemoOptions, out: TextIO | None = None) -> JsonObject:
         _signals_set(stop),
         _Demo(options, Path(folder)) as demo,
     ):
-        demo.watch(stop, _screen(options, out))
+        demo.watch(stop, screen_for(out, silent=options.json))
         result = demo.result()
     if options.json:
         print(json.dumps(result, indent=2), file=out, flush=True)
@@ -140,7 +126,7 @@ class _Demo:
         self._receive()
         now_s = self._clock.monotonic()
         first_s = self._tally.first_s
-        expected = true_events(self._scenes, first_s, now_s) if first_s is not None else {}
+        expected = true_events(self._scenes, now_s if first_s is None else first_s, now_s)
         return summary(self._state(now_s), expected, None if first_s is None else first_s - self._began_s)
 
     def _state(self, now_s: float) -> DemoState:
@@ -179,78 +165,6 @@ class _NoticeHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self._tally.notice(f"{record.name}: {record.getMessage()}")
-
-
-class _Silent:
-    refresh_s = 60.0
-
-    def show(self, state: DemoState) -> None:
-        """JSON comes at the end."""
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-
-class _Plain:
-    """One line every two seconds, and one for each event, when the output is no terminal."""
-
-    refresh_s = PLAIN_REFRESH_S
-
-    def __init__(self, out: TextIO) -> None:
-        self._out = out
-        self._told: set[tuple[datetime, str]] = set()
-        self._greeted = False
-
-    def show(self, state: DemoState) -> None:
-        from edgenode.demo.table import event_line, line
-
-        if state.links is not None and not self._greeted:
-            self._greeted = True
-            links = state.links
-            print(
-                f"metrics {links.metrics_url}  mqtt://{links.mqtt_host}:{links.mqtt_port}/{links.topics}",
-                file=self._out,
-            )
-        for event in reversed(state.events):
-            if event.lasted_s is not None and (event.at, event.rule) not in self._told:
-                print(event_line(event), file=self._out)
-        self._told = {(event.at, event.rule) for event in state.events if event.lasted_s is not None}
-        print(line(state), file=self._out, flush=True)
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-
-class _Table:
-    """The live table."""
-
-    refresh_s = REFRESH_S
-
-    def __init__(self, out: TextIO) -> None:
-        from rich.console import Console
-        from rich.live import Live
-
-        self._live: Live = Live(console=Console(file=out), auto_refresh=False)
-        self._live.start()
-
-    def show(self, state: DemoState) -> None:
-        from edgenode.demo.table import render
-
-        self._live.update(render(state), refresh=True)
-
-    def close(self) -> None:
-        self._live.stop()
-
-
-def _screen(options: DemoOptions, out: TextIO) -> Screen:
-    if options.json:
-        return _Silent()
-    if not out.isatty():
-        return _Plain(out)
-    try:
-        return _Table(out)
-    except ImportError as error:
-        raise EdgeNodeError("the table needs rich: pip install 'edgenode[demo]'") from error
 
 
 @contextmanager
@@ -299,7 +213,7 @@ def _latency_s(arrival: Arrival) -> float | None:
 def _farewell(result: JsonObject) -> str:
     """The summary for people."""
     events = ", ".join(
-        f"{rule}: {count['started']} of {count['expected']} that happened"
+        f"{rule} {count['started']} (happened: {_range(count['least'], count['most'])})"
         for rule, count in result["events"].items()
     )
     regions = ", ".join(
@@ -310,3 +224,7 @@ def _farewell(result: JsonObject) -> str:
         f"{result['mqtt_messages_received']} messages received from the broker\n"
         f"events: {events}\nmodels right: {regions or 'nothing was classified'}"
     )
+
+
+def _range(least: int, most: int) -> str:
+    return f"{least}" if least == most else f"{least} to {most}"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
-from edgenode.capture.scenes import Scene, scene_named
+from edgenode.capture.scenes import Scene, TruthInterval, scene_named
 from edgenode.errors import ConfigurationError
 from edgenode.records import Severity
 from edgenode.settings import (
@@ -26,6 +27,15 @@ MODELS = Path(__file__).parent / "models"
 CAMERAS = {"line_1": "line", "junction": "junction"}
 """Camera name to scene name."""
 DEFECTIVE_PART, RED_LIGHT_RUNNING = "defective_part", "red_light_running"
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """How many events a faultless model reports: what lies wholly within the time surely, what is cut by its
+    start or its end perhaps."""
+
+    least: int
+    most: int
 
 
 class DemoSettings(Settings):
@@ -85,21 +95,25 @@ def settings_of(scenes: Mapping[str, Scene], state_dir: Path, fps: float, http_p
     )
 
 
-def true_events(scenes: Mapping[str, Scene], start_s: float, end_s: float) -> dict[str, int]:
-    """How many events of each rule a faultless model would have started and could have seen whole between the
-    two instants (monotonic seconds, as the scenes count)."""
+def true_events(scenes: Mapping[str, Scene], start_s: float, end_s: float) -> dict[str, Expected]:
+    """How many events of each rule there were between two instants (monotonic seconds, the scenes' own)."""
     parts = scenes["line_1"].truth_intervals(start_s, end_s)
-    defects = [part for part in parts if part.label == "defect"]
     junction = scenes["junction"].truth_intervals(start_s, end_s)
     reds = [each for each in junction if each.region == "signal" and each.label == "red"]
     cars = [each for each in junction if each.region == "stop_line" and each.label == "vehicle"]
-    ran = sum(
-        any(red.start_s < car.end_s and car.start_s < red.end_s for red in reds)
-        for car in cars
-        if car.start_s > start_s and car.end_s < end_s
-    )
-    whole = sum(part.start_s > start_s and part.end_s < end_s for part in defects)
-    return {DEFECTIVE_PART: whole, RED_LIGHT_RUNNING: ran}
+    return {
+        DEFECTIVE_PART: _counted([part for part in parts if part.label == "defect"], start_s, end_s),
+        RED_LIGHT_RUNNING: _counted(
+            [car for car in cars if any(red.start_s < car.end_s and car.start_s < red.end_s for red in reds)],
+            start_s,
+            end_s,
+        ),
+    }
+
+
+def _counted(found: Sequence[TruthInterval], start_s: float, end_s: float) -> Expected:
+    whole = [each for each in found if each.start_s > start_s and each.end_s < end_s]
+    return Expected(len(whole), len(found))
 
 
 def _camera(name: str, scene: Scene, fps: float) -> CameraSettings:

@@ -48,6 +48,7 @@ class EventView:
     lasted_s: float | None
     """None while the event goes on."""
     reason: str
+    """Why it began."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +158,10 @@ class Tally:
     def event(self, event: Event) -> None:
         """A step of an event."""
         lasted_s = (event.ended_at - event.started_at).total_seconds() if event.ended_at else None
-        view = EventView(event.started_at, event.rule, event.severity.value, lasted_s, event.reason)
         with self._lock:
+            begun = self._events.get(event.id)
+            reason = event.reason if begun is None else begun.reason
+            view = EventView(event.started_at, event.rule, event.severity.value, lasted_s, reason)
             if event.event_type is EventType.START:
                 self._started[event.rule] += 1
             self._events[event.id] = view

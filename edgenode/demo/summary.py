@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from edgenode.demo.scenario import Expected
 from edgenode.demo.state import DemoState, Spread
 from edgenode.records import JsonObject
 
 
-def summary(state: DemoState, expected: Mapping[str, int], first_after_s: float | None) -> JsonObject:
+def summary(state: DemoState, expected: Mapping[str, Expected], first_after_s: float | None) -> JsonObject:
     """The summary of a run that is over.
 
     `seconds`: how long it ran. `first_classification_s`: from the start to the first decision, null if none.
     `classifications`, `classifications_per_s`: decisions, over the whole run.
-    `events`: by rule, `started` and `expected` (what the scenes say happened wholly within the run).
+    `events`: by rule, `started`, and what the scenes say happened: `least` within the run, `most` if
+    what its start or end cut in two counts.
     `accuracy`: by `camera.region`, the share of raw answers equal to the truth where it is settled, and `of`
     how many; null where there were none.
-    `latency_ms`: `capture_to_decision` and `capture_to_subscriber` (live messages that tell of a capture), each
-    `p50`, `p99` and `of` how many; null where there were none.
+    `latency_ms`: `capture_to_decision` and `capture_to_subscriber` (live messages that tell of a
+    capture), each `p50`, `p99` and `of` how many; null where there were none.
     `cpu_percent`: of one core, everything in the process. `mqtt_messages_received`: by the subscriber.
     `mqtt_url`, `topics`, `metrics_url`: where it could be watched. `notices`: warnings, the newest four.
     """
@@ -30,7 +32,7 @@ def summary(state: DemoState, expected: Mapping[str, int], first_after_s: float 
         if state.elapsed_s
         else 0.0,
         "events": {
-            rule: {"started": count, "expected": expected.get(rule, 0)}
+            rule: {"started": count, "least": expected[rule].least, "most": expected[rule].most}
             for rule, count in state.started.items()
         },
         "accuracy": {

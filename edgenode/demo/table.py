@@ -97,14 +97,14 @@ def _events(state: DemoState) -> Panel:
 
 
 def _numbers(state: DemoState) -> Table:
-    grid = Table.grid(padding=(0, 3))
+    grid = Table.grid(padding=(0, 2))
     grid.add_row(
         Text.assemble(f"{state.classifications_per_s:.1f}", (" classifications/s", "dim")),
         Text.assemble(("capture to decision ", "dim"), _latency(state.decided)),
-        Text.assemble(("CPU ", "dim"), f"{state.cpu_percent:.0f} %", (" of a core, all included", "dim")),
+        Text.assemble(f"{state.cpu_percent:.0f} %", (" of a core, all in", "dim")),
     )
     grid.add_row(
-        Text.assemble(f"{state.messages}", (" messages from the broker", "dim")),
+        Text.assemble(f"{state.messages}", (" messages", "dim")),
         Text.assemble(("capture to subscriber ", "dim"), _latency(state.received)),
         Text.assemble(f"{state.messages_per_s:.1f}", (" messages/s", "dim")),
     )
@@ -142,7 +142,7 @@ def _bar(probability: float) -> Text:
 
 
 def _latency(spread: Spread | None) -> str:
-    return f"p50 {spread.p50_ms:.0f} ms  p99 {spread.p99_ms:.0f} ms" if spread is not None else "-"
+    return f"{spread.p50_ms:.0f} ms, p99 {spread.p99_ms:.0f} ms" if spread is not None else "-"
 
 
 def _lasted(event: EventView) -> str:

@@ -132,7 +132,7 @@ def absences(events: list[dict[str, Any]], zero: datetime) -> list[Absence]:
     found = []
     for of_one in steps.values():
         assert [step["n"] for step in of_one] == list(range(len(of_one)))
-        assert [step["event_type"] for step in of_one][0] == "start"
+        assert of_one[0]["event_type"] == "start"
         last = of_one[-1]
         ended = datetime.fromisoformat(last["ended_at"]) if last["event_type"] == "end" else None
         found.append(
@@ -209,7 +209,9 @@ def test_absences_are_reported_over_rtsp_and_mqtt_and_replay_gives_the_same(
         json.loads(payload) for topic, payload in arrived if topic.endswith("/regions/left/classification")
     ]
     zero = datetime.fromisoformat(classified[0]["captured_at"])
-    events = [json.loads(payload) for topic, payload in arrived if "/events/" in topic and payload[:1] == b"{"]
+    events = [
+        json.loads(payload) for topic, payload in arrived if "/events/" in topic and payload[:1] == b"{"
+    ]
     live = absences(events, zero)
     assert_true(live)
     assert [each.region for each in live] == [each.region for each in from_file]

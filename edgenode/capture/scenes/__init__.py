@@ -8,7 +8,7 @@ from edgenode.capture.scenes.scene import Scene, SceneRegion, TruthInterval
 
 __all__ = ["Scene", "SceneRegion", "TruthInterval", "scene_named", "scene_names"]
 
-_NAMES = ("junction", "line")
+_NAMES = ("junction", "line", "wearing_line")
 
 
 def scene_names() -> tuple[str, ...]:
@@ -21,14 +21,14 @@ def scene_named(name: str, seed: int = 0) -> Scene:
 
     Raises ValueError for an unknown name, suggesting the nearest one.
     """
-    if name == "line":
+    if name in ("line", "wearing_line"):
         from edgenode.capture.scenes.line import LineScene
 
-        return LineScene(seed)
+        return LineScene(seed, wearing=name == "wearing_line")
     if name == "junction":
         from edgenode.capture.scenes.junction import JunctionScene
 
         return JunctionScene(seed)
     near = get_close_matches(name, _NAMES, n=1, cutoff=0.5)
-    advice = f"did you mean {near[0]!r}?" if near else f"there are {' and '.join(_NAMES)}"
+    advice = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(_NAMES)}"
     raise ValueError(f"no scene is called {name!r}; {advice}")

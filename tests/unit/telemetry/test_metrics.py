@@ -89,6 +89,7 @@ def busy(tmp_path: Path) -> Metrics:
     metrics.camera_report(report(reconnects=1))
     metrics.gate("line_1", "motion", True)
     metrics.gate_skipped("line_1", "motion")
+    metrics.gate_audit("line_1", True)
     metrics.batch("defects", 3, 0.012)
     metrics.queue_seconds(0.001)
     metrics.dropped("line_1", DropReason.NON_FINITE, 1)

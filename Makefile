@@ -1,0 +1,68 @@
+# `make help` lists what can be made. Everything Python goes into .venv; nothing outside the checkout changes,
+# except that `make test` installs missing Debian packages where it may (root, or sudo without a password).
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+PYTEST_OPTIONS ?=
+DEMO_OPTIONS ?=
+
+.PHONY: help demo test check format reference test-long test-interop demo-models clean
+
+help: ## say what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
+
+demo: $(VENV)/.demo ## see it work: drawn cameras, bundled models, a broker, a live table (DEMO_OPTIONS="--seconds 30")
+	@$(BIN)/python -m edgenode demo $(DEMO_OPTIONS)
+
+test: $(VENV)/.dev ## run all tests but the long ones (PYTEST_OPTIONS="-k rules")
+	@scripts/system-packages.sh
+	@$(BIN)/python -m pytest -m "not slow and not interop" $(PYTEST_OPTIONS)
+
+check: $(VENV)/.dev ## lint, formatting and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: $(VENV)/.dev ## put the code into its form
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+reference: $(VENV)/.dev ## write docs/configuration.md, topics.md and asyncapi.yaml from the code
+	@$(BIN)/python -m scripts.reference
+
+test-long: $(VENV)/.dev ## run the tests that take minutes
+	@scripts/system-packages.sh
+	@$(BIN)/python -m pytest -m slow $(PYTEST_OPTIONS)
+
+test-interop: $(VENV)/.dev ## run the tests against other programs (Node-RED, a browser, foreign brokers)
+	@scripts/system-packages.sh
+	@$(BIN)/python -m pytest -m interop $(PYTEST_OPTIONS)
+
+demo-models: $(VENV)/.dev ## teach the demo's models anew, from the drawn scenes
+	@$(BIN)/python -m trainer.scene_models edgenode/demo/models
+
+clean: ## remove what was made, .venv too
+	rm -rf $(VENV) build dist out .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.made: scripts/venv.sh
+	@scripts/venv.sh "$(PYTHON)" "$(VENV)"
+	@touch $@
+
+$(VENV)/.demo: $(VENV)/.made pyproject.toml
+	@echo "installing the node and its demo"
+	@$(PIP) install --quiet --editable '.[demo]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.made pyproject.toml
+	@scripts/torch.sh "$(BIN)/python"
+	@echo "installing the node, the trainer and the tests' tools"
+	@$(PIP) install --quiet --editable '.[demo,trainer,dev]'
+	@touch $@ $(VENV)/.demo

@@ -1,0 +1,44 @@
+"""How single values of the settings are written: durations, sizes, names, fractions."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+_DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*$")
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SIZE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(B|KiB|MiB|GiB|kB|MB|GB)\s*$")
+_SIZES = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "kB": 10**3, "MB": 10**6, "GB": 10**9}
+
+
+def parse_duration(value: Any) -> Any:
+    """Seconds from "300ms", "1s", "5m", "2h", "7d" or a plain number of seconds."""
+    if isinstance(value, str):
+        match = _DURATION.match(value)
+        if match is None:
+            raise ValueError('a duration is written like "300ms", "1.5s", "5m", "2h" or "7d"')
+        return float(match.group(1)) * _UNITS[match.group(2)]
+    return value
+
+
+def parse_size(value: Any) -> Any:
+    """Bytes from "64MiB", "256KiB" or a plain number of bytes."""
+    if isinstance(value, str):
+        match = _SIZE.match(value)
+        if match is None:
+            raise ValueError('a size is written like "256KiB", "64MiB" or "1GiB"')
+        return int(float(match.group(1)) * _SIZES[match.group(2)])
+    return value
+
+
+Duration = Annotated[float, BeforeValidator(parse_duration), Field(ge=0.0)]
+"""Seconds; written "300ms", "1s", "5m"."""
+Size = Annotated[int, BeforeValidator(parse_size), Field(ge=0)]
+"""Bytes; written "256KiB", "64MiB"."""
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+"""Cameras, regions, models and rules: usable as identifiers in rules."""
+NodeName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Point = tuple[Fraction, Fraction]

@@ -1,0 +1,124 @@
+"""Every topic and every command, with what no signature says: for whom it is, and what it is for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """A topic. `member` is what `Topics` calls it; `payload` a key of `PAYLOADS`, or None for a JPEG."""
+
+    member: str
+    address: str
+    """Under `<base_topic>/<node>`."""
+    parameters: tuple[str, ...]
+    payload: str | None
+    text: str
+    direction: Literal["send", "receive"] = "send"
+    outbox: bool = False
+
+
+CHANNELS = (
+    Channel("state", "state", (), "state", "Whether the node works. Also its last will."),
+    Channel("info", "info", (), "info", "The birth message: versions, cameras, regions, models, rules."),
+    Channel("camera_state", "cameras/{camera}/state", ("camera",), "camera_state", "What a camera is doing."),
+    Channel(
+        "region_state",
+        "cameras/{camera}/regions/{region}/state",
+        ("camera", "region"),
+        "region_state",
+        "The decided state of a region; sent when it changes.",
+    ),
+    Channel(
+        "classification",
+        "cameras/{camera}/regions/{region}/classification",
+        ("camera", "region"),
+        "classification",
+        "What the model said, undecided; `mqtt.classification` says how often.",
+    ),
+    Channel(
+        "camera_snapshot",
+        "cameras/{camera}/snapshot",
+        ("camera",),
+        None,
+        "The last picture asked for with the command `snapshot`, at most 256 KiB.",
+    ),
+    Channel("event", "events/{rule}", ("rule",), "event", "Start, updates and end of an event.", outbox=True),
+    Channel(
+        "event_snapshot",
+        "events/{rule}/snapshot",
+        ("rule",),
+        None,
+        "The picture that proves an event. The user properties `event_id`, `n` and `seq` name the event.",
+        outbox=True,
+    ),
+    Channel(
+        "outbox_notice",
+        "events/_outbox",
+        (),
+        "outbox_notice",
+        "Messages the node gave up, and why: explains gaps in `seq`.",
+        outbox=True,
+    ),
+    Channel("model", "models/{model}", ("model",), "model", "What serves now under this name."),
+    Channel(
+        "command",
+        "commands/{verb}",
+        ("verb",),
+        "command",
+        "Tells the node to do something. A retained, repeated or overly frequent one gets no answer.",
+        direction="receive",
+    ),
+    Channel(
+        "reply",
+        "replies/{verb}",
+        ("verb",),
+        "reply",
+        "The answer to a command that names no response topic of its own.",
+    ),
+)
+PARAMETERS = {
+    "camera": "Name of a camera.",
+    "region": "Name of a region; `frame` where the camera has none.",
+    "rule": "Name of a rule.",
+    "model": "Name under `[models]`.",
+    "verb": "Name of a command.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    verb: str
+    args: str
+    """Markdown."""
+    data: str
+    text: str
+
+
+COMMANDS = (
+    Command("reload", "", "`requested`", "Read the configuration file again, as SIGHUP does."),
+    Command(
+        "snapshot",
+        "`camera`, `draw` (regions and their states, optional)",
+        "`camera` `bytes` `captured_at`",
+        "Publish the camera's next picture on its `snapshot` topic.",
+    ),
+    Command("camera_enable", "`camera`", "`camera` `enabled`", "Open a camera again, until the next start."),
+    Command("camera_disable", "`camera`", "`camera` `enabled`", "Close a camera, until the next start."),
+    Command("rule_enable", "`rule`", "`rule` `enabled`", "Let a rule judge again."),
+    Command("rule_disable", "`rule`", "`rule` `enabled`", "Silence a rule; its open event ends."),
+    Command(
+        "explain",
+        "`rule`, `camera` and `at` (RFC 3339; optional)",
+        "`rule` `at` `sentences`",
+        "Say in words why the rule had an event or none at that time; now, if `at` is left out.",
+    ),
+    Command(
+        "replay_events",
+        "`since` (RFC 3339)",
+        "`since` `messages`",
+        "Send again what the broker had acknowledged since then. Readers know repetitions by `id` and `n`.",
+    ),
+)

@@ -1,0 +1,101 @@
+"""SIGHUP: what changed is applied, what did not runs on, and a bad file changes nothing."""
+
+from __future__ import annotations
+
+import signal
+
+from tests.models import file_sha256, make_model
+from tests.system.daemon import Daemon, eventually
+from tests.system.listener import Listener
+from tests.system.plant import Plant, StartNode
+
+
+def frames(node: Daemon, camera: str) -> float:
+    return node.metric("edgenode_frames_total", camera=camera)
+
+
+def reload(node: Daemon, plant: Plant, said: str) -> None:
+    plant.write()
+    node.signal(signal.SIGHUP)
+    node.wait_for_text(said)
+
+
+def test_a_reload_adds_and_removes_cameras_and_rules_while_the_others_run_on(
+    plant: Plant, listener: Listener, start: StartNode
+) -> None:
+    film = plant.clip(("dark", 1.0), ("bright", 1.0))
+    plant.camera("stays", film, loop=True, fps=10)
+    plant.camera("goes", film, loop=True, fps=10)
+    plant.rule("lit", 'stays.frame == "bright"')
+    node = start(plant).wait_until_ready()
+    listener.wait_last("cameras/goes/regions/frame/state", lambda state: state["label"] in ("dark", "bright"))
+    listener.wait_events("lit", 1)
+    before = eventually(lambda: frames(node, "stays"), "frames of the camera that stays")
+    index = listener.wait("cameras/stays/regions/frame/classification")["frame_index"]
+
+    plant.cameras.pop()
+    plant.camera("comes", film, loop=True, fps=10)
+    plant.rules.clear()
+    plant.rule("dim", 'comes.frame == "dark"')
+    reload(node, plant, "configuration reloaded: 2 cameras, 1 models, 1 rules")
+
+    listener.wait("cameras/comes/regions/frame/classification")
+    events = listener.wait_events("dim", 2)
+    assert {event["camera"] for event in events} == {"comes"}
+    assert listener.wait_events("lit", 2)[-1]["event_type"] == "end"
+    eventually(
+        lambda: not [topic for topic in listener.retained() if topic.startswith("cameras/goes/")],
+        "nothing retained of the camera that went",
+    )
+    assert {camera["name"] for camera in (listener.last("info") or {})["cameras"]} == {"stays", "comes"}
+    assert frames(node, "stays") > before
+    newest = listener.of("cameras/stays/regions/frame/classification")[-1].json["frame_index"]
+    assert newest > index, "the camera that stays was opened anew"
+    assert node.status()["cameras"]["stays"]["reconnects"] == 0
+    assert ("edgenode_camera_up", (("camera", "goes"),)) not in node.metrics()
+    assert node.stop() == 0
+
+
+def test_a_bad_file_is_refused_with_every_mistake_and_the_old_one_goes_on(
+    plant: Plant, listener: Listener, start: StartNode
+) -> None:
+    plant.camera("line_1", plant.clip(("dark", 1.0), ("bright", 1.0)), loop=True, fps=10)
+    plant.rule("lit", 'line_1.frame == "bright"')
+    node = start(plant).wait_until_ready()
+    plant.rules[0]["when"] = 'line_1.frame == "brigt"'
+    plant.camera("line_2", "nowhere.mp4")
+    reload(node, plant, "the former configuration goes on")
+    text = node.text()
+    assert "brigt" in text
+    assert "nowhere.mp4" in text
+    seen = len(listener.events("lit"))
+    listener.wait_events("lit", seen + 1)
+    assert node.get("/readyz")[0] == 200
+
+    plant.rules[0]["when"] = 'line_1.frame == "bright"'
+    plant.cameras.pop()
+    plant.sections["mqtt"]["keepalive"] = "20s"
+    reload(node, plant, "mqtt: changed, which needs a restart of the node")
+    listener.wait_events("lit", len(listener.events("lit")) + 1)
+    assert node.stop() == 0
+
+
+def test_a_model_file_that_was_replaced_serves_after_a_reload(
+    plant: Plant, listener: Listener, start: StartNode
+) -> None:
+    plant.camera("line_1", plant.clip(("dark", 1.0), ("bright", 1.0)), loop=True, fps=10)
+    node = start(plant).wait_until_ready()
+    old = file_sha256(plant.folder / "tiny.onnx")
+    listener.wait("models/tiny", lambda model: model["sha256"] == old)
+    frames_before = eventually(lambda: frames(node, "line_1"), "frames")
+    fresh = plant.folder / "fresh.onnx"
+    make_model(fresh, version="1.1.0")
+    fresh.replace(plant.folder / "tiny.onnx")
+    new = file_sha256(plant.folder / "tiny.onnx")
+    reload(node, plant, "configuration reloaded")
+    listener.wait("models/tiny", lambda model: model["sha256"] == new and model["version"] == "1.1.0")
+    listener.wait("cameras/line_1/regions/frame/classification", lambda raw: raw["model"]["sha256"] == new)
+    assert frames(node, "line_1") > frames_before
+    assert node.metric("edgenode_model_info", sha256=new) == 1
+    assert node.metric("edgenode_model_info", sha256=old) == 0
+    assert node.stop() == 0

@@ -1,0 +1,178 @@
+"""The commands as a user runs them: fit, an interruption, export of what was reached, several processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from edgenode.errors import DataError
+from edgenode.inference.classifier import Classifier
+from trainer.cli import Duration, cli
+
+ROOT = Path(__file__).resolve().parents[3]
+WORKER = """
+import sys
+import numpy as np, torch
+from trainer import distributed
+from trainer.augment import Augment
+from trainer.networks import NetworkSpec
+from trainer.options import Hooks, TrainOptions
+from trainer.train import train
+
+class Part:
+    def __init__(self, count, seed):
+        rng = np.random.default_rng(seed)
+        self.images = rng.integers(0, 256, (count, 16, 16, 1), dtype=np.uint8)
+        self.labels = rng.integers(0, 3, count)
+
+world = distributed.join()
+options = TrainOptions(architecture="edge-s", epochs=4, batch=8, precision="float32", dropout=0.3,
+                       augment=Augment("any", mixup=0.2, cutmix=0.2))
+trained = train(NetworkSpec("edge-s", 3, 16, 16, 1), Part(40, 1), Part(12, 2), options, Hooks(world=world))
+if world.leads:
+    torch.save({"weights": trained.network.state_dict(), "losses": [r.batch_loss for r in trained.history],
+                "size": world.size}, sys.argv[1])
+distributed.leave()
+"""
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """60 pictures of three classes: where the bright blob is. Large and noisy enough to be no near duplicates."""
+    root = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    for label, (top, left) in {"left": (8, 2), "right": (8, 16), "top ünten": (1, 9)}.items():
+        (root / label).mkdir()
+        for number in range(20):
+            coarse = rng.integers(0, 130, (6, 6), dtype=np.uint8)
+            image = cv2.resize(coarse, (24, 24), interpolation=cv2.INTER_NEAREST)
+            image[top : top + 7, left : left + 7] = 220
+            done, data = cv2.imencode(".png", image)
+            assert done
+            (root / label / f"{number}.png").write_bytes(data.tobytes())
+    return root
+
+
+def test_fit_makes_a_model_the_node_accepts_and_a_report(pictures: Path, tmp_path: Path) -> None:
+    out = tmp_path / "blobs.onnx"
+    arguments = ["fit", str(pictures), "--out", str(out), "--arch", "edge-s", "--epochs", "8", "--batch", "8"]
+    options = ["--prune", "0.3", "--augment", "0.3", "--orientation", "fixed", "--precision", "float32"]
+    result = CliRunner().invoke(cli, [*arguments, *options], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert "accuracy" in result.output
+    assert "pruning 30%" in result.output
+    with Classifier.load(out) as classifier:
+        card = classifier.card
+    assert card.labels == ["left", "right", "top ünten"]
+    assert card.input.color == "grey"
+    assert card.evaluation is not None
+    assert card.evaluation.samples == sum(map(sum, card.evaluation.confusion))
+    assert card.drift is not None
+    assert card.training.options["augment.orientation"] == "fixed"
+    assert card.training.data_manifest_sha256
+    assert (tmp_path / "report" / "index.html").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["blobs.onnx", "report"]
+
+
+def test_an_interruption_leaves_a_checkpoint_that_can_be_exported(pictures: Path, tmp_path: Path) -> None:
+    checkpoint, out = tmp_path / "run.checkpoint", tmp_path / "model.onnx"
+    arguments = [
+        str(pictures),
+        "--out",
+        str(checkpoint),
+        "--arch",
+        "edge-s",
+        "--epochs",
+        "5000",
+        "--batch",
+        "8",
+    ]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "trainer.cli", "train", *arguments],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert process.stderr is not None
+    with process.stderr as lines:
+        seen = [next(lines)]
+        while not seen[-1].startswith("epoch "):
+            seen.append(next(lines))
+        process.send_signal(signal.SIGINT)
+        rest = lines.read()
+    assert process.wait(60) == 130, rest
+    assert "go on with --resume" in rest
+    result = CliRunner().invoke(
+        cli, ["export", str(checkpoint), str(pictures), "--out", str(out)], catch_exceptions=False
+    )
+    assert result.exit_code == 0, result.output
+    with Classifier.load(out) as classifier:
+        assert classifier.card.training.epochs is not None
+    result = CliRunner().invoke(
+        cli, ["quantise", str(out), str(pictures), "--out", str(tmp_path / "int8.onnx"), "--always"],
+        catch_exceptions=False,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    with Classifier.load(tmp_path / "int8.onnx") as classifier:
+        assert classifier.card.quantisation is not None
+
+
+def test_two_processes_train_what_one_trains(tmp_path: Path) -> None:
+    worker = tmp_path / "worker.py"
+    worker.write_text(WORKER)
+    one, two = tmp_path / "one.pt", tmp_path / "two.pt"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    for command in ([sys.executable, str(worker), str(one)], [*launcher, str(worker), str(two)]):
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
+        assert done.returncode == 0, done.stderr[-2000:]
+    alone, together = torch.load(one), torch.load(two)
+    assert (alone["size"], together["size"]) == (1, 2)
+    for name, tensor in alone["weights"].items():
+        assert torch.allclose(tensor.float(), together["weights"][name].float(), rtol=1e-3, atol=1e-4), name
+
+
+def test_a_batch_that_cannot_be_shared_is_refused() -> None:
+    from trainer.distributed import World
+
+    with pytest.raises(DataError, match="3 equal parts"):
+        World(0, 3).slice_of(32)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("5m", 300), ("1.5h", 5400)])
+def test_durations(text: str, seconds: float) -> None:
+    assert Duration().convert(text, None, None) == seconds
+
+
+def test_mistakes_are_one_line(pictures: Path, tmp_path: Path) -> None:
+    one_class = tmp_path / "one"
+    (one_class / "only").mkdir(parents=True)
+    (one_class / "only" / "a.png").write_bytes((pictures / "left" / "0.png").read_bytes())
+    for arguments, expected in (
+        (["fit", str(pictures), "--out", str(tmp_path / "m.onnx"), "--arch", "resnet"], "classic, edge-s"),
+        (["fit", str(one_class), "--out", str(tmp_path / "m.onnx")], "two classes"),
+        (["fit", str(pictures), "--out", str(tmp_path / "m.onnx"), "--budget", "soon"], "not a duration"),
+        (["train", str(pictures), "--out", str(tmp_path / "no.checkpoint"), "--resume"], "no checkpoint"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "trainer.cli", *arguments],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode in (1, 2), done.stderr
+        assert expected in done.stderr
+        assert "Traceback" not in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["one"]

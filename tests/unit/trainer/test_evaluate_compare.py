@@ -1,0 +1,122 @@
+"""Model files measured on pictures, and the gate between two of them."""
+
+from __future__ import annotations
+
+import json
+from math import comb
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from edgenode.errors import DataError
+from tests.models import make_model
+from tests.pictures_made import shades
+from trainer.compare import compare, compare_command, mcnemar
+from trainer.dataset import load_dataset
+from trainer.evaluate import answers_of, chosen_part, evaluate_command, undone_temperature
+
+
+def test_evaluate_a_file_as_a_node_runs_it(tmp_path: Path) -> None:
+    model = make_model(tmp_path / "m.onnx")
+    dataset = load_dataset(shades(tmp_path / "data", wrong=2))
+    assert dataset.labels == ("bright", "dark")  # not the model's order
+    result = answers_of(model, dataset).evaluation()
+    assert result.accuracy.value == pytest.approx(20 / 22)
+    assert result.confusion.tolist() == [[10, 2], [0, 10]]
+
+
+def test_evaluate_command_tells_all_as_json(tmp_path: Path) -> None:
+    model = make_model(tmp_path / "m.onnx")
+    shades(tmp_path / "data", wrong=1)
+    (tmp_path / "data" / "dark" / "broken.png").write_bytes(b"\x89PNG")
+    arguments = [str(model), str(tmp_path / "data"), "--json"]
+    told = json.loads(CliRunner().invoke(evaluate_command, arguments, catch_exceptions=False).output)
+    assert told["evaluation"]["accuracy"]["value"] == pytest.approx(20 / 21)
+    assert [w["path"] for w in told["confident_wrongs"]] == ["dark/wrong0.png"]
+    assert told["data"]["left_out"][0].startswith("dark/broken.png")
+    text = CliRunner().invoke(evaluate_command, arguments[:2], catch_exceptions=False).output
+    assert "95.24%" in text
+
+
+def test_labels_the_model_does_not_know(tmp_path: Path) -> None:
+    shades(tmp_path / "data")
+    model = make_model(tmp_path / "m.onnx", labels=("dark", "light"))
+    with pytest.raises(DataError, match="'bright'; it knows 'dark', 'light'"):
+        answers_of(model, load_dataset(tmp_path / "data"))
+
+
+def test_part_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no test part"):
+        chosen_part(load_dataset(shades(tmp_path)), "test")
+
+
+def test_temperature_is_undone() -> None:
+    logits = np.random.default_rng(0).normal(size=(20, 4)) * 3
+
+    def softmax(values: np.ndarray) -> np.ndarray:
+        raised = np.exp(values - values.max(axis=1, keepdims=True))
+        return (raised / raised.sum(axis=1, keepdims=True)).astype(np.float32)
+
+    assert np.abs(undone_temperature(softmax(logits / 2.5), 2.5, False) - softmax(logits)).max() < 1e-4
+    sigmoid = (1 / (1 + np.exp(-logits / 2.5))).astype(np.float32)
+    assert np.abs(undone_temperature(sigmoid, 2.5, True) - 1 / (1 + np.exp(-logits))).max() < 1e-4
+
+
+@pytest.mark.parametrize(("b", "c"), [(0, 0), (3, 0), (1, 9), (7, 7), (40, 60)])
+def test_mcnemar_sums_all_splits_as_uneven(b: int, c: int) -> None:
+    total = b + c
+    uneven = [comb(total, k) / 2**total for k in range(total + 1) if abs(2 * k - total) >= abs(b - c)]
+    assert mcnemar(b, c) == pytest.approx(min(1.0, sum(uneven)))
+
+
+def pair(total: int, only_a: int, only_b: int) -> tuple[np.ndarray, np.ndarray]:
+    a, b = np.ones(total, dtype=bool), np.ones(total, dtype=bool)
+    b[:only_a] = False
+    a[only_a : only_a + only_b] = False
+    return a, b
+
+
+@pytest.mark.parametrize(
+    ("total", "only_a", "only_b", "verdict"),
+    [
+        (1000, 2, 30, "better"),
+        (1000, 30, 2, "worse"),
+        (10_000, 2, 3, "equal"),
+        (10_000, 0, 0, "equal"),
+        (100, 2, 3, "equal"),
+    ],
+)
+def test_verdicts(total: int, only_a: int, only_b: int, verdict: str) -> None:
+    result = compare(*pair(total, only_a, only_b))
+    assert result.verdict == verdict
+    assert result.difference.value == pytest.approx((only_b - only_a) / total)
+    assert result.difference.low <= result.difference.value <= result.difference.high
+
+
+def test_too_few_pictures_are_not_called_proof() -> None:
+    assert "cannot exclude" in compare(*pair(100, 0, 0)).reason
+    assert "within" in compare(*pair(10_000, 0, 0)).reason
+
+
+def test_paired_interval_is_that_of_drawing_pictures() -> None:
+    a, b = pair(400, 12, 30)
+    rng = np.random.default_rng(2)
+    drawn = [(lambda i: b[i].mean() - a[i].mean())(rng.integers(0, 400, 400)) for _ in range(3000)]
+    found = compare(a, b).difference
+    assert found.low == pytest.approx(np.quantile(drawn, 0.025), abs=0.006)
+    assert found.high == pytest.approx(np.quantile(drawn, 0.975), abs=0.006)
+
+
+def test_compare_command_fails_a_worse_model(tmp_path: Path) -> None:
+    good = make_model(tmp_path / "good.onnx")
+    bad = make_model(tmp_path / "bad.onnx", prototypes=((1.0, 1.0, 1.0), (0.0, 0.0, 0.0)))
+    data = str(shades(tmp_path / "data"))
+    worse = CliRunner().invoke(compare_command, [str(good), str(bad), data, "--json"])
+    assert worse.exit_code == 1
+    told = json.loads(worse.output)
+    assert (told["verdict"], told["only_a_right"], len(told["lost"])) == ("worse", 20, 12)
+    better = CliRunner().invoke(compare_command, [str(bad), str(good), data])
+    assert better.exit_code == 0
+    assert better.output.startswith("better")

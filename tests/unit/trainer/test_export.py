@@ -1,0 +1,245 @@
+"""What leaves the trainer: parity with torch, calibration, INT8, pruning and teachers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from edgenode.errors import DataError, ModelError
+from edgenode.inference.card import InputSpec, Interval, Training
+from edgenode.inference.classifier import Classifier
+from edgenode.records import U8
+from trainer.architectures import build, parameter_count
+from trainer.augment import NONE
+from trainer.calibrate import probabilities, temperature
+from trainer.distill import FileTeacher, NetworkTeacher
+from trainer.export import CardFacts, check_parity, classify_all, deployable, export, graph_of
+from trainer.networks import Network, NetworkSpec
+from trainer.options import Hooks, TrainOptions
+from trainer.prune import prune
+from trainer.quantise import Cost, SideBySide, paired_change, quantise, side_by_side, wins
+from trainer.train import logits_of, train
+
+
+@dataclass(frozen=True)
+class Examples:
+    images: U8
+    labels: NDArray[np.int64]
+
+
+def stripes(count: int, seed: int, side: int = 16) -> Examples:
+    """Noise with a bright band: at the top, in the middle, at the bottom."""
+    rng = np.random.default_rng(seed)
+    labels = (np.arange(count) % 3).astype(np.int64)
+    images = rng.integers(0, 100, (count, side, side, 1)).astype(np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        image[label * side // 3 : label * side // 3 + side // 4] += 110
+    return Examples(images, labels)
+
+
+def shaken(spec: NetworkSpec) -> Network:
+    """A network whose batch norms do something, as after a training."""
+    torch.manual_seed(0)
+    network = build(spec)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.weight.data.uniform_(0.5, 1.5)
+            module.bias.data.normal_(0, 0.2)
+            assert module.running_mean is not None
+            assert module.running_var is not None
+            module.running_mean.normal_(0, 0.2)
+            module.running_var.uniform_(0.5, 2.0)
+    return network.eval()
+
+
+@pytest.fixture(scope="module")
+def trained() -> Network:
+    options = TrainOptions(architecture="edge-s", epochs=6, batch=16, precision="float32", augment=NONE)
+    return train(NetworkSpec("edge-s", 3, 16, 16, 1), stripes(96, 1), stripes(30, 2), options).network
+
+
+def facts(spec: NetworkSpec, task: str = "single_label") -> CardFacts:
+    return CardFacts(
+        name="bands",
+        labels=tuple(f"label {index}" for index in range(spec.classes)),
+        input=InputSpec(height=spec.height, width=spec.width, color="grey" if spec.channels == 1 else "rgb"),
+        training=Training(architecture=spec.architecture, parameters=0),
+        task=task,
+        created_at="2026-01-01T00:00:00+00:00",
+    )
+
+
+@pytest.mark.parametrize(
+    ("architecture", "height", "width", "channels", "task"),
+    [
+        ("classic", 32, 32, 3, "single_label"),
+        ("edge-s", 28, 45, 1, "multi_label"),
+        ("edge-m", 65, 51, 3, "single_label"),
+        ("edge-l", 129, 110, 1, "single_label"),
+    ],
+)
+def test_the_file_answers_as_torch_does(
+    tmp_path: Path, architecture: str, height: int, width: int, channels: int, task: str
+) -> None:
+    spec = NetworkSpec(architecture, 4, height, width, channels)
+    network = shaken(spec)
+    pictures = np.random.default_rng(1).integers(0, 256, (9, height, width, channels), dtype=np.uint8)
+    path = tmp_path / "model.onnx"
+    card = export(network, path, facts(spec, task), 1.7, pictures)
+    assert check_parity(network, 1.7, task == "multi_label", path, pictures) <= 1e-4
+    assert card.training.parameters == parameter_count(network)
+    with Classifier.load(path) as classifier:
+        one = np.concatenate([classifier.classify(picture[None]).probabilities for picture in pictures])
+        whole = classifier.classify(pictures)
+    assert np.abs(one - whole.probabilities).max() < 1e-5
+    assert whole.embedding is not None
+    kinds = {node.op_type for node in onnx.load(str(path)).graph.node}
+    assert "BatchNormalization" not in kinds
+    assert "ReduceMean" not in kinds
+
+
+def test_the_same_weights_give_the_same_bytes_that_tell_nothing_of_the_machine(
+    tmp_path: Path, trained: Network
+) -> None:
+    for name in ("a.onnx", "b.onnx"):
+        export(trained, tmp_path / name, facts(trained.spec), 1.0, stripes(3, 1).images)
+    content = (tmp_path / "a.onnx").read_bytes()
+    assert content == (tmp_path / "b.onnx").read_bytes()
+    assert b"site-packages" not in content
+    assert str(Path(__file__).parents[3]).encode() not in content
+
+
+def test_a_graph_that_differs_from_torch_is_refused(tmp_path: Path, trained: Network) -> None:
+    path = tmp_path / "model.onnx"
+    export(trained, path, facts(trained.spec), 1.0, stripes(3, 1).images)
+    with pytest.raises(ModelError, match="differs from torch"):
+        check_parity(trained, 3.0, False, path, stripes(12, 5).images)
+
+
+def test_the_temperature_that_made_the_answers_is_found() -> None:
+    rng = np.random.default_rng(0)
+    logits = torch.from_numpy(rng.normal(0, 2, (20_000, 4)))
+    chances = torch.softmax(logits, 1).numpy()
+    labels = np.array([rng.choice(4, p=row) for row in chances])
+    for claimed in (0.4, 1.0, 3.0):
+        assert temperature(logits * claimed, labels) == pytest.approx(claimed, rel=0.05)
+    several = (rng.random(chances.shape) < torch.sigmoid(logits).numpy()).astype(np.float32)
+    assert temperature(logits * 2.0, several) == pytest.approx(2.0, rel=0.05)
+
+
+def test_calibration_without_a_mistake_stays_short_of_certainty() -> None:
+    labels = np.arange(60) % 3
+    logits = torch.eye(3)[torch.from_numpy(labels)] * 30.0
+    answers = probabilities(logits, temperature(logits, labels), False)
+    assert 0.97 < float(answers.max()) < 0.999
+    assert temperature(torch.zeros(0, 3), np.zeros(0, np.int64)) == 1.0
+
+
+def test_int8_answers_alike_and_carries_its_own_proof(tmp_path: Path, trained: Network) -> None:
+    float_path, int8_path = tmp_path / "float.onnx", tmp_path / "int8.onnx"
+    test = stripes(60, 7)
+    export(trained, float_path, facts(trained.spec), 1.0, test.images)
+    card = quantise(float_path, stripes(96, 1).images, int8_path)
+    assert card.labels == ["label 0", "label 1", "label 2"]
+    measured = side_by_side(float_path, int8_path, test.images, test.labels, rounds=3)
+    assert measured.accuracy_change.value >= -0.05
+    assert measured.float_cost.cpu_s > 0
+    assert measured.int8_cost.file_bytes < measured.float_cost.file_bytes
+    graph = onnx.load(str(int8_path)).graph
+    made_by = {output: node.op_type for node in graph.node for output in node.output}
+    softmax = next(node for node in graph.node if node.op_type == "Softmax")
+    assert made_by[softmax.input[0]] == "Gemm"
+    assert any(node.op_type == "QuantizeLinear" for node in graph.node)
+
+
+def measured(speedup: float, change: float) -> SideBySide:
+    cost = Cost(1000, 1.0, 0.001)
+    return SideBySide(cost, cost, speedup, 0.9, 0.9 + change, Interval(value=change, low=-1, high=1))
+
+
+def test_int8_is_chosen_only_where_it_is_faster_and_loses_no_more_than_allowed() -> None:
+    assert wins(measured(1.5, 0.0), 0.003)
+    assert wins(measured(1.5, -0.003), 0.003)
+    assert not wins(measured(1.5, -0.004), 0.003)
+    assert not wins(measured(0.9, 0.01), 0.003)
+
+
+def test_the_interval_of_a_paired_change() -> None:
+    before = np.ones(400)
+    after = before.copy()
+    after[:20] = 0.0
+    change = paired_change(before, after)
+    assert change.value == pytest.approx(-0.05)
+    assert change.low < -0.03 < -0.02 < 0.0
+    assert -0.08 < change.low < change.value < change.high < 0.0
+    assert paired_change(before, before).low == paired_change(before, before).high == 0.0
+
+
+@pytest.mark.parametrize(("architecture", "side"), [("edge-m", 32), ("classic", 16)])
+def test_channels_that_send_nothing_can_go_without_a_trace(architecture: str, side: int) -> None:
+    network = shaken(NetworkSpec(architecture, 3, side, side, 1))
+    with torch.no_grad():
+        for pair in network.prunable():
+            half = pair.producer.weight.shape[0] // 2
+            pair.producer.weight[half:] = 0.0
+            for module in (pair.producer, pair.norm):
+                if module is not None and module.bias is not None:
+                    module.bias[half:] = 0.0
+            if pair.norm is not None:
+                pair.norm.weight[half:] = 0.0
+    smaller = prune(network, 0.5)
+    assert parameter_count(smaller) < 0.75 * parameter_count(network)
+    assert all(left % 8 == 0 for left in smaller.spec.inner)
+    pixels = torch.rand(4, 1, side, side) * 255
+    with torch.no_grad():
+        assert torch.allclose(network(pixels), smaller(pixels), atol=1e-4)
+    assert NetworkSpec.from_dict(smaller.spec.to_dict()) == smaller.spec
+    graph_of(deployable(smaller, 1.0, False), (side, side, 1))
+
+
+def test_a_student_learns_what_its_teacher_knows(trained: Network) -> None:
+    part = stripes(96, 1)
+    nonsense = Examples(part.images, np.random.default_rng(5).permutation(part.labels))
+    spec = NetworkSpec("edge-s", 3, 16, 16, 1)
+    options = TrainOptions(
+        architecture="edge-s", epochs=8, batch=16, precision="float32", augment=NONE, teacher_share=1.0
+    )
+    student = train(spec, nonsense, stripes(30, 2), options, Hooks(teacher=NetworkTeacher(trained))).network
+    fresh = stripes(60, 9)
+    assert (logits_of(student, fresh.images).argmax(1).numpy() == fresh.labels).mean() > 0.9
+
+
+def test_a_model_file_teaches_too_but_only_its_own_labels(tmp_path: Path, trained: Network) -> None:
+    path = tmp_path / "teacher.onnx"
+    part = stripes(30, 4)
+    export(trained, path, facts(trained.spec), 1.0, part.images)
+    labels = tuple(facts(trained.spec).labels)
+    with pytest.raises(DataError, match="teacher"):
+        FileTeacher(path, ("a", "b", "c"))
+    teacher = FileTeacher(path, labels)
+    try:
+        pixels = torch.from_numpy(part.images).permute(0, 3, 1, 2).float()
+        answers = teacher.logits(pixels).softmax(1).numpy()
+        larger = teacher.logits(pixels.repeat_interleave(2, 2).repeat_interleave(2, 3).expand(-1, 3, -1, -1))
+    finally:
+        teacher.close()
+    assert np.abs(answers - classify_all(path, part.images)).max() < 1e-4
+    assert (larger.argmax(1).numpy() == part.labels).mean() > 0.9
+
+
+def test_options_are_refused_with_a_reason(trained: Network) -> None:
+    refused: list[Callable[[], object]] = [
+        lambda: prune(trained, 1.0),
+        lambda: build(replace(trained.spec, architecture="resnet")),
+        lambda: build(replace(trained.spec, architecture="classic", height=9)),
+    ]
+    for attempt in refused:
+        with pytest.raises(DataError):
+            attempt()

@@ -1,0 +1,242 @@
+"""What stands between the command line and the work: interruption, progress, files, and what is said at the end."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+
+from edgenode.errors import DataError
+from edgenode.inference.card import InputSpec, Quantisation
+from trainer import distributed
+from trainer.display import Display
+from trainer.fit import FitOptions, Fitted, finish, train_network
+from trainer.options import EpochRecord, Hooks, Trained, TrainingInterrupted, TrainOptions
+from trainer.preparation import InputOptions, Prepared, model_name, prepare_data
+from trainer.quantise import SideBySide, quantise, side_by_side, wins
+from trainer.run_state import best_of
+
+RESERVE_S = 15.0
+"""Kept of a time budget for calibrating, exporting, quantising and evaluating."""
+
+
+def run_fit(
+    data: Path, out: Path, report: Path, resume: bool, options: FitOptions, threads: int | None
+) -> None:
+    """`edgenode-trainer fit`. Exits with 130 when interrupted, the checkpoint then being beside `out`."""
+    checkpoint = out.with_name(f"{out.name}.checkpoint")
+    started = time.monotonic()
+    with _training(checkpoint, resume, threads) as (hooks, display):
+        prepared = prepare_data(data, options.input, display.reading)
+        options = _within_budget(options, started)
+        _say_data(prepared, options, display, hooks)
+        trained, notes = train_network(prepared, options, hooks)
+        if not hooks.world.leads:
+            return
+        display.say("calibrating, exporting, evaluating …")
+        fitted = finish(prepared, trained, out, options, notes)
+    _write_report(report, prepared, fitted, options)
+    checkpoint.unlink(missing_ok=True)
+    click.echo(summary(prepared, fitted, out))
+    click.echo(f"report     {report / 'index.html'}")
+
+
+def run_train(data: Path, out: Path, resume: bool, options: FitOptions, threads: int | None) -> None:
+    """`edgenode-trainer train`."""
+    started = time.monotonic()
+    with _training(out, resume, threads) as (hooks, display):
+        prepared = prepare_data(data, options.input, display.reading)
+        options = _within_budget(options, started, reserve_s=0.0)
+        _say_data(prepared, options, display, hooks)
+        trained, notes = train_network(prepared, options, hooks)
+    if hooks.world.leads:
+        best = trained.history[-1] if trained.best_epoch < 0 else _best(trained)
+        for note in notes:
+            click.echo(note)
+        click.echo(f"{out}: epoch {best.epoch + 1}, validation accuracy {best.val_accuracy:.2%}")
+
+
+def run_export(checkpoint: Path, data: Path, out: Path, values: dict[str, Any]) -> None:
+    """`edgenode-trainer export`."""
+    stored = best_of(checkpoint)
+    spec = InputSpec.model_validate_json(stored.note["input"])
+    inputs = InputOptions(
+        size=spec.width,
+        color=spec.color,
+        resize=spec.resize,
+        group_pattern=values["group_pattern"],
+        split_seed=values["split_seed"],
+    )
+    prepared = prepare_data(data, inputs, like=spec)
+    if stored.note["labels"].split("\n") != list(prepared.dataset.labels):
+        raise DataError(f"{checkpoint} was trained for other labels than {data} has")
+    if stored.note["manifest_sha256"] != prepared.manifest_sha256:
+        click.echo("note: the data has changed since the training; test pictures may have been trained on")
+    augment = stored.options.pop("augment")
+    from trainer.augment import Augment
+
+    options = TrainOptions(**stored.options, augment=Augment(**augment))
+    trained = Trained(
+        network=stored.network,
+        history=stored.history,
+        best_epoch=stored.best_epoch,
+        epochs=len(stored.history),
+        duration_s=stored.elapsed_s,
+        ended="complete",
+        options=options,
+    )
+    fit_options = FitOptions(
+        train=options,
+        input=inputs,
+        name=values["name"] or model_name(out),
+        version=values["model_version"],
+        quantise=values["quantisation"],
+    )
+    click.echo(summary(prepared, finish(prepared, trained, out, fit_options), out))
+
+
+def run_quantise(model: Path, data: Path, out: Path, values: dict[str, Any]) -> None:
+    """`edgenode-trainer quantise`: decides on the validation part, as `fit` does."""
+    from edgenode.inference.classifier import Classifier
+
+    with Classifier.load(model) as classifier:
+        card = classifier.card
+    inputs = InputOptions(group_pattern=values["group_pattern"], split_seed=values["split_seed"])
+    prepared = prepare_data(data, inputs, like=card.input)
+    if list(prepared.dataset.labels) != card.labels:
+        raise DataError(
+            f"{model} knows {', '.join(card.labels)}; {data} has {', '.join(prepared.dataset.labels)}"
+        )
+    candidate = out.with_name(f".{out.name}.candidate")
+    try:
+        quantise(model, prepared.train.images, candidate)
+        measured = side_by_side(model, candidate, prepared.val.images, prepared.val.labels)
+        click.echo(side_by_side_text(measured))
+        if values["always"] or wins(measured, values["tolerance"] / 100.0):
+            facts = Quantisation(
+                scheme="int8-qdq",
+                accuracy_change=measured.accuracy_change,
+                speedup=round(measured.speedup, 3),
+                float_bytes=measured.float_cost.file_bytes,
+            )
+            quantise(model, prepared.train.images, out, facts)
+            click.echo(f"{out} written")
+        else:
+            click.echo("INT8 does not win: nothing written (--always writes it all the same)")
+    finally:
+        candidate.unlink(missing_ok=True)
+
+
+def summary(prepared: Prepared, fitted: Fitted, out: Path) -> str:
+    """What a user wants to know first."""
+    evaluation, card = fitted.evaluation, fitted.card
+    accuracy = evaluation.accuracy
+    kind = "INT8" if fitted.quantised else "FP32"
+    lines = [
+        f"model      {out}  {card.training.architecture} {kind}, {card.training.parameters:,} parameters, "
+        f"{out.stat().st_size / 1024:,.0f} KiB, input {card.input.height}×{card.input.width} {card.input.color}",
+        f"accuracy   {accuracy.value:.2%} ({accuracy.low:.2%} to {accuracy.high:.2%}) on {evaluation.samples} "
+        f"pictures never used before; macro F1 {evaluation.macro_f1.value:.2%}"
+        + (f", AUC {evaluation.macro_auc:.4f}" if evaluation.macro_auc is not None else ""),
+        f"calibrated temperature {fitted.temperature:.2f}, ECE {fitted.uncalibrated.ece:.4f} → {evaluation.ece:.4f}",
+        f"trained    {len(fitted.trained.history)} epochs in {fitted.trained.duration_s:.0f} s "
+        f"(best: {fitted.trained.best_epoch + 1})",
+    ]
+    if fitted.comparison is not None:
+        lines.append(f"int8       {side_by_side_text(fitted.comparison)}")
+    lines += [f"diagnosis  {finding}" for finding in fitted.findings]
+    lines += [f"note       {note}" for note in fitted.notes]
+    lines += [f"left out   {problem}" for problem in prepared.dataset.problems[:10]]
+    return "\n".join(lines)
+
+
+def side_by_side_text(measured: SideBySide) -> str:
+    change, before, after = measured.accuracy_change, measured.float_cost, measured.int8_cost
+    return (
+        f"{measured.speedup:.2f} × as fast ({before.wall_ms:.2f} → {after.wall_ms:.2f} ms, "
+        f"{1000 * before.cpu_s:.2f} → {1000 * after.cpu_s:.2f} ms CPU a picture), "
+        f"{before.file_bytes / 1024:,.0f} → {after.file_bytes / 1024:,.0f} KiB, accuracy "
+        f"{100 * change.value:+.2f} points ({100 * change.low:+.2f} to {100 * change.high:+.2f}) on validation"
+    )
+
+
+def _best(trained: Trained) -> EpochRecord:
+    return next(record for record in trained.history if record.epoch == trained.best_epoch)
+
+
+def _within_budget(options: FitOptions, started: float, reserve_s: float = RESERVE_S) -> FitOptions:
+    """What is left of the budget for training, at least half of it."""
+    budget = options.train.budget_s
+    if budget is None:
+        return options
+    left = max(budget / 2, budget - (time.monotonic() - started) - reserve_s)
+    return replace(options, train=replace(options.train, budget_s=round(left, 1)))
+
+
+def _say_data(prepared: Prepared, options: FitOptions, display: Display, hooks: Hooks) -> None:
+    if not hooks.world.leads:
+        return
+    spec = prepared.input
+    display.say(
+        f"{prepared.summary}; input {spec.height}×{spec.width} {spec.color}; {options.train.architecture}"
+    )
+    for problem in prepared.dataset.problems[:10]:
+        display.say(f"left out: {problem}")
+
+
+def _write_report(report: Path, prepared: Prepared, fitted: Fitted, options: FitOptions) -> None:
+    from trainer.reporting import report_of_fit
+
+    report_of_fit(report, prepared, fitted, options)
+
+
+@contextmanager
+def _training(checkpoint: Path, resume: bool, threads: int | None) -> Iterator[tuple[Hooks, Display]]:
+    """Joins the other processes, shows progress, and turns Ctrl-C into a checkpoint and exit code 130."""
+    if threads:
+        torch.set_num_threads(threads)
+    world = distributed.join()
+    if not resume and world.leads:
+        checkpoint.unlink(missing_ok=True)
+    distributed.agree(0.0, world)  # nobody reads the old checkpoint
+    if resume and not checkpoint.exists():
+        raise DataError(f"{checkpoint}: there is no checkpoint to go on with")
+    with Display(quiet=not world.leads) as display, _stop_on_signal() as stop:
+        hooks = Hooks(stop=stop, progress=display.training, checkpoint=checkpoint, world=world)
+        try:
+            yield hooks, display
+        except TrainingInterrupted as interruption:
+            if world.leads:
+                display.say(f"{interruption} (everything reached so far is in it)")
+            display.close()
+            sys.exit(130)
+        finally:
+            distributed.leave()
+
+
+@contextmanager
+def _stop_on_signal() -> Iterator[Callable[[], bool]]:
+    """A function that says whether SIGINT or SIGTERM came; a second one ends the process at once."""
+    asked = False
+
+    def handler(number: int, _frame: object) -> None:
+        nonlocal asked
+        if asked:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        asked = True
+
+    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: asked
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
