@@ -102,13 +102,10 @@ class Node:
     def _start(self) -> None:
         settings = self.settings
         self.metrics.register(self._meter)
-<<<<<<< HEAD
-=======
         classifiers = load_classifiers(settings, self.base_dir)
         self._stack.append(("models", lambda: _close_all(classifiers)))
         decider, rules = self._deciding(settings, classifiers)
         # proven by now: nothing is written, and nothing opened, for a model that is refused
->>>>>>> main
         self._state.claim()
         self._stack.append(("state directory", self._state.release))
         if settings.http.enabled:
@@ -324,15 +321,12 @@ class Node:
             log.warning("states cannot be remembered: %s", error)
 
 
-<<<<<<< HEAD
-=======
 def _close_all(classifiers: Mapping[str, Classifier]) -> None:
     """For a start that failed; the pipeline closes those it got, and closing twice is harmless."""
     for classifier in classifiers.values():
         classifier.close()
 
 
->>>>>>> main
 def _drift_references(classifiers: Mapping[str, Classifier]) -> dict[str, list[float]]:
     """Model name to the histogram of confidences that its card promises, where it promises one."""
     return {

@@ -139,8 +139,6 @@ def run_replay(
     )
 
 
-<<<<<<< HEAD
-=======
 @dataclass(frozen=True, slots=True)
 class _Wishes:
     """What is to be told of a replay beside its events."""
@@ -153,7 +151,6 @@ class _Wishes:
     until_s: float | None
 
 
->>>>>>> main
 @click.command("replay")
 @config_option
 @click.option(
@@ -201,12 +198,8 @@ def replay_command(
     if as_json and str(out) == "-":
         raise click.UsageError("--json and --out - both write to standard output")
     loaded = proven(config_path)
-<<<<<<< HEAD
-    begin = moment_of(start, "--start")
-=======
     true = () if truth is None else tuple(read_truth(truth))
     wishes = _Wishes(true, timeline, other, tolerance_s, moment_of(start, "--start"), until_s)
->>>>>>> main
     with ExitStack() as stack:
         file: IO[str] | None = None
         if out is not None:
