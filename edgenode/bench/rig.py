@@ -127,7 +127,9 @@ class Rig:
             Hooks(on_prediction=self._count),
         )
         kind = Pipeline if self._classify else _CamerasAlone
-        self._pipeline = kind(desk.take, lambda _report: None, self._metrics, Health(self._clock), self._clock)
+        self._pipeline = kind(
+            desk.take, lambda _report: None, self._metrics, Health(self._clock), self._clock
+        )
         self._pipeline.apply(settings, Path("/"), classifiers, realtime=self._load.realtime)
         self._mark()
         return self
