@@ -67,16 +67,6 @@ def proven(config_path: Path) -> LoadedSettings:
     return loaded
 
 
-<<<<<<< HEAD
-=======
-def _warn(loaded: LoadedSettings) -> None:
-    from edgenode.check import warnings
-
-    for text in warnings(loaded):
-        click.echo(f"warning: {text}", err=True)
-
-
->>>>>>> system
 def read_settings(config_path: Path) -> Settings:
     """The settings at `config_path`, their form checked but not what they refer to: for commands that may be
     run to mend just that, such as installing a missing model. Raises ConfigurationError."""
@@ -92,7 +82,6 @@ def moment_of(text: str, option: str) -> datetime:
     except ValueError as error:
         raise click.BadParameter(f"{text!r} is no RFC 3339 time", param_hint=option) from error
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-<<<<<<< HEAD
 
 
 def _warn(loaded: LoadedSettings) -> None:
@@ -100,8 +89,6 @@ def _warn(loaded: LoadedSettings) -> None:
 
     for text in warnings(loaded):
         click.echo(f"warning: {text}", err=True)
-=======
->>>>>>> system
 
 
 def _exit(code: int) -> NoReturn:

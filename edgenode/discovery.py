@@ -53,7 +53,7 @@ def node_facts(settings: Settings, topics: Topics, cards: Mapping[str, ModelCard
             )
             for camera in settings.cameras
         ),
-        rules=tuple(RuleFacts(rule.name, rule.snapshot) for rule in settings.rules),
+        rules=tuple(RuleFacts(rule.name, bool(rule.snapshot)) for rule in settings.rules),
     )
 
 

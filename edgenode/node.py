@@ -245,25 +245,15 @@ class Node:
         return build_decider(settings, cards), build_rules(settings, region_labels(settings, cards))
 
     def _classifiers_for(self, settings: Settings, base_dir: Path) -> dict[str, Classifier]:
-<<<<<<< HEAD
         """The classifiers `settings` asks for; those that serve the same file already are kept."""
         kept: dict[str, Classifier] = {}
         for name in settings.models if settings.inference == self.settings.inference else ():
             serving = self.pipeline.classifier(name)
             if serving is not None and serving.identity.sha256 == self._file_sha256(settings, name, base_dir):
-=======
-        """The classifiers `settings` asks for; those that serve already and have not changed are kept."""
-        same = settings.inference == self.settings.inference
-        kept: dict[str, Classifier] = {}
-        for name in settings.models:
-            serving = self.pipeline.classifier(name)
-            if same and serving is not None and _is_file(model_path(settings, name, base_dir), serving):
->>>>>>> system
                 kept[name] = serving
         fresh = load_classifiers(settings, base_dir, only=set(settings.models) - set(kept))
         return {name: kept.get(name) or fresh[name] for name in settings.models}
 
-<<<<<<< HEAD
     def _file_sha256(self, settings: Settings, name: str, base_dir: Path) -> str | None:
         """Of the file that model `name` is loaded from; None where it cannot be read, which loading tells."""
 
@@ -273,8 +263,6 @@ class Node:
         except (OSError, EdgeNodeError):
             return None
 
-=======
->>>>>>> system
     def _close_unused(self, classifiers: dict[str, Classifier]) -> None:
         for name, classifier in classifiers.items():
             if self.pipeline.classifier(name) is not classifier:
@@ -330,15 +318,12 @@ class Node:
             log.warning("states cannot be remembered: %s", error)
 
 
-<<<<<<< HEAD
-=======
 def _close_all(classifiers: Mapping[str, Classifier]) -> None:
     """For a start that failed; the pipeline closes those it got, and closing twice is harmless."""
     for classifier in classifiers.values():
         classifier.close()
 
 
->>>>>>> system
 def _drift_references(classifiers: Mapping[str, Classifier]) -> dict[str, list[float]]:
     """Model name to the histogram of confidences that its card promises, where it promises one."""
     return {
@@ -346,14 +331,3 @@ def _drift_references(classifiers: Mapping[str, Classifier]) -> dict[str, list[f
         for classifier in classifiers.values()
         if classifier.card.drift is not None
     }
-<<<<<<< HEAD
-=======
-
-
-def _is_file(path: Path | None, serving: Classifier) -> bool:
-    """Whether the file at `path` is the model that serves."""
-    try:
-        return path is not None and file_sha256(path) == serving.identity.sha256
-    except (OSError, EdgeNodeError):
-        return False
->>>>>>> system
