@@ -118,7 +118,9 @@ class Node:
             self._http.start()
             self._stack.append(("http", self._stop_http))
         self.publisher = self._publisher()
-        self.desk = DecisionDesk(decider, rules, self.publisher, self.metrics, partial(evidence_picture, self), self._hooks)
+        self.desk = DecisionDesk(
+            decider, rules, self.publisher, self.metrics, partial(evidence_picture, self), self._hooks
+        )
         self.pipeline = Pipeline(
             self.desk.take, self._camera_report, self._gate_note, self.metrics, self.health, self.clock
         )
