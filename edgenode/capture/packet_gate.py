@@ -126,9 +126,9 @@ class PacketGate:
                     self._outcome(False)
                 else:
                     self._onset_s = now_s
-            self._interval_bytes = 0
         elif fresh and now_s - self._moved_s > _SLACK_S:
             self._learn()
+        self._interval_bytes = 0  # what belongs to motion must not count as still later
 
     def _settle_onset(self) -> None:
         if self._onset_s is None:

@@ -180,7 +180,9 @@ class Engine:
         return self._buffer.counts().held == 0
 
     def _step(self) -> None:
-        batch = self._buffer.take(self._options.max_batch, self._options.idle_s, self._options.max_wait_s)
+        # after a failure one by one, so that a sample the model cannot bear takes no other camera's along
+        limit = 1 if self._failures_in_a_row else self._options.max_batch
+        batch = self._buffer.take(limit, self._options.idle_s, self._options.max_wait_s)
         if batch is not None:
             self._classify(batch)
         self._heartbeat_s = self._clock.monotonic()

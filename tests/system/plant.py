@@ -31,7 +31,7 @@ def flat(value: int, width: int = 64, height: int = 48) -> U8:
 
 
 def moving(value: int, number: int, width: int = 64, height: int = 48) -> U8:
-    """`flat` with a small square that is elsewhere in each frame, as a picture of a working camera differs."""
+    """`flat` with a small square that is elsewhere in each frame, as with a working camera."""
     picture = flat(value, width, height)
     x = number * 3 % (width - 8)
     picture[height // 2 : height // 2 + 8, x : x + 8] = 255 - value

@@ -31,7 +31,6 @@ def test_sources_of_every_kind_are_classified_at_once(
     film = blinking_clip(plant.folder / "rtsp.mp4", [("dark", 4.0)])
     pictures = plant.folder / "pictures"
     pictures.mkdir()
-    (pictures / "one.jpg").write_bytes(jpeg(flat(20)))
     plant.camera("mjpeg", web.url("stream"), fps=10)
     plant.camera("still", web.url("still"), fps=5)
     plant.camera("rtsp", rtsp_camera(film, "--loop").url, fps=10)
@@ -39,11 +38,15 @@ def test_sources_of_every_kind_are_classified_at_once(
     plant.camera("drawn", "synthetic:line", fps=5)
     plant.camera("clip", plant.clip(("bright", 3.0)), loop=True, fps=10)
     node = start(plant)
+    # after the connection stands: classifications are of the moment and are not kept for later
+    listener.wait("cameras/mjpeg/regions/frame/classification")
+    (plant.folder / "one.part").write_bytes(jpeg(flat(20)))
+    (plant.folder / "one.part").rename(pictures / "one.jpg")
     expected = {"mjpeg": "bright", "still": "bright", "rtsp": "dark", "folder": "dark", "clip": "bright"}
     for camera, label in expected.items():
         listener.wait(
             f"cameras/{camera}/regions/frame/classification", lambda raw, label=label: raw["label"] == label
-        )  # type: ignore[misc]
+        )
     listener.wait("cameras/drawn/regions/frame/classification")
     assert node.stop() == 0
 
