@@ -22,7 +22,10 @@ class PlainVideo:
     def read(self) -> U8 | None:
         """The next picture, uint8 [H, W, 3] BGR; None where the clip starts again."""
         ok, picture = self._video.read()
-        return np.asarray(picture, dtype=np.uint8) if ok else self._rewind()
+        if not ok:
+            self._rewind()
+            return None
+        return np.asarray(picture, dtype=np.uint8)
 
     def skip(self) -> None:
         """Decode the next picture without converting it."""
