@@ -171,7 +171,7 @@ def still_then_cars(clip: Path, path: Path) -> Path:
     with av.open(str(clip)) as container, av.open(str(path), "w") as out:
         source = container.streams.video[0]
         for packet in container.demux(source):
-            if packet.is_keyframe and packet.size and 19.5 <= packet.pts * packet.time_base:
+            if packet.is_keyframe and packet.size and packet.pts * packet.time_base >= 19.5:
                 groups.append([])
             if groups and packet.size:
                 groups[-1].append(packet)
