@@ -146,3 +146,5 @@ _lazy(main, "demo", "edgenode.commands.demo", "demo_command", "Drawn scenes, bun
 _lazy(main, "model", "edgenode.commands.model", "model_group", "Inspect and manage model files.")
 _lazy(main, "outbox", "edgenode.commands.outbox", "outbox_group", "Look into the event store.")
 _lazy(main, "snapshot", "edgenode.commands.snapshot", "snapshot_command", "One picture, regions drawn.")
+_lazy(main, "explain", "edgenode.commands.explain", "explain_command", "Why there was, or wasn't, an event.")
+_lazy(main, "verify", "edgenode.commands.verify", "verify_command", "Prove that no event was altered.")

@@ -60,8 +60,8 @@ class Hooks:
     on_event: Callable[[Event], None] | None = None
 
 
-Evidence = Callable[[str, int], bytes | None]
-"""(camera, frame index) to the JPEG of that frame, or None where it is gone."""
+Evidence = Callable[[Event, int], bytes | None]
+"""(event, frame index of its camera) to the JPEG of that frame, or None where it is gone."""
 
 
 class DecisionDesk:
@@ -119,6 +119,10 @@ class DecisionDesk:
         """Pass on what a camera says of itself; where its picture can't be trusted its states become invalid."""
         self._outlet.publish_camera(report)
         with self._lock:
+            told = f"{report.status}: {report.reason}" if report.reason else str(report.status)
+            if self._told.get(report.camera) != told:
+                self._told[report.camera] = told
+                self._rules.trace.note(report.camera, now_at, f"the camera is {told}")
             for decision in self._decider.observe_camera(report, now_s, now_at):
                 self._follow(decision)
 
@@ -161,6 +165,11 @@ class DecisionDesk:
         with self._lock:
             return self._rules.explain(camera, rule, at)
 
+    def note(self, camera: str, at: datetime, text: str) -> None:
+        """A fact about a camera that `explain` should know of: a gate that closed, samples that were dropped."""
+        with self._lock:
+            self._rules.trace.note(camera, at, text)
+
     def export(self) -> JsonObject:
         """What must survive a restart: states and open events, JSON-able."""
         with self._lock:
@@ -192,7 +201,7 @@ class DecisionDesk:
         if event.camera is None or not (recent := self._frames.get(event.camera)):
             return None
         _, index = min(recent, key=lambda entry: abs((entry[0] - event.captured_at).total_seconds()))
-        return self._evidence(event.camera, index)
+        return self._evidence(event, index)
 
     def _follow(self, decision: Decision) -> None:
         events = self._rules.observe(decision)

@@ -9,6 +9,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,10 +19,11 @@ from edgenode.decision_setup import build_decider, build_rules, region_labels
 from edgenode.delivery.publisher import Publisher, PublisherOptions
 from edgenode.desk import DecisionDesk, Hooks
 from edgenode.discovery import HomeAssistant
-from edgenode.errors import ConfigurationError, EdgeNodeError, PictureError
+from edgenode.errors import ConfigurationError, EdgeNodeError
 from edgenode.inference.onnx_file import file_sha256
 from edgenode.memory import StateDirectory
 from edgenode.node_commands import command_table
+from edgenode.node_evidence import DropNotes, evidence_picture
 from edgenode.node_status import card_summary, node_info, status_page_state
 from edgenode.pipeline import STALL_LIMIT_S, Pipeline
 from edgenode.records import CameraReport, CameraStatus
@@ -82,6 +84,7 @@ class Node:
         self._meter = EnergyMeter.of_this_machine()
         self._energy = self._inference_energy()
         self._announced = ""
+        self._drop_notes = DropNotes(self)
 
     @property
     def http_address(self) -> tuple[str, int] | None:
@@ -115,8 +118,12 @@ class Node:
             self._http.start()
             self._stack.append(("http", self._stop_http))
         self.publisher = self._publisher()
-        self.desk = DecisionDesk(decider, rules, self.publisher, self.metrics, self._evidence, self._hooks)
-        self.pipeline = Pipeline(self.desk.take, self._camera_report, self.metrics, self.health, self.clock)
+        self.desk = DecisionDesk(
+            decider, rules, self.publisher, self.metrics, partial(evidence_picture, self), self._hooks
+        )
+        self.pipeline = Pipeline(
+            self.desk.take, self._camera_report, self._gate_note, self.metrics, self.health, self.clock
+        )
         self.publisher.start()
         if remembered := self._state.recall():
             self.desk.restore(remembered, self.clock.monotonic(), self.clock.now())
@@ -173,6 +180,7 @@ class Node:
         if now_s - self._measured_s >= MEASURE_S:
             self._measured_s = now_s
             self._energy.tick()
+            self._drop_notes.look()
             for model, psi in self.desk.drift().items():
                 self.metrics.drift(model, psi)
         if self.desk.dirty and now_s - self._remembered_s >= REMEMBER_S:
@@ -274,18 +282,9 @@ class Node:
         self.reports[report.camera] = report
         self.desk.report(report, self.clock.monotonic(), self.clock.now())
 
-    def _evidence(self, camera: str, frame_index: int) -> bytes | None:
-        from edgenode.capture.snapshot import encode_snapshot
-
-        running = self.pipeline.camera(camera)
-        frame = running.recent_frame(frame_index) if running is not None else None
-        if frame is None:
-            return None
-        try:
-            return encode_snapshot(frame.array)
-        except PictureError:
-            log.exception("camera %s: the evidence picture could not be made", camera)
-            return None
+    def _gate_note(self, camera: str, gate: str, is_open: bool) -> None:
+        what = "opened" if is_open else "closed: nothing moves, frames are not classified"
+        self.desk.note(camera, self.clock.now(), f"the {gate} gate {what}")
 
     def _judge(self) -> None:
         """Turn what the parts say into conditions, and the overall state into the node's state topic."""

@@ -44,9 +44,8 @@ def _reload(node: Node, arguments: JsonObject) -> JsonObject:
 
 
 def _snapshot(node: Node, arguments: JsonObject) -> JsonObject:
-    from edgenode.capture.regions import draw_regions
     from edgenode.capture.snapshot import encode_snapshot
-    from edgenode.wiring import cutters_of
+    from edgenode.node_evidence import with_regions
 
     name, camera = _camera(node, arguments)
     frame = camera.request_frame(FRAME_WAIT_S)
@@ -54,14 +53,8 @@ def _snapshot(node: Node, arguments: JsonObject) -> JsonObject:
         raise CommandError("no_frame", f"camera {name} gave no frame within {FRAME_WAIT_S:g} s")
     picture = frame.array
     if arguments.get("draw", False):
-        settings = next(each for each in node.settings.cameras if each.name == name)
-        cards = {
-            model: classifier.card
-            for model in node.pipeline.models()
-            if (classifier := node.pipeline.classifier(model)) is not None
-        }
         labels = {each.region: each.label for each in node.desk.current() if each.camera == name}
-        picture = draw_regions(picture, cutters_of(settings, node.settings, cards), labels)
+        picture = with_regions(node, name, picture, labels)
     jpeg = encode_snapshot(picture)
     node.publisher.publish_snapshot(name, jpeg, None)
     return {"camera": name, "bytes": len(jpeg), "captured_at": frame.captured_at.isoformat()}

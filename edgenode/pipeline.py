@@ -50,18 +50,20 @@ class _Running:
 
 
 class Pipeline:
-    """Owns the camera threads and the engines. `deliver` and `report` are the decision desk's."""
+    """Owns the camera threads and the engines. `deliver`, `report` and `gate` are the
+    decision desk's."""
 
     def __init__(
         self,
         deliver: Callable[[Sequence[Prediction]], None],
         report: Callable[[CameraReport], None],
+        gate: Callable[[str, str, bool], None],
         metrics: Metrics,
         health: Health,
         clock: Clock,
     ) -> None:
         self._deliver = deliver
-        self._observer = _CameraObserver(metrics, report)
+        self._observer = _CameraObserver(metrics, report, gate)
         self._metrics = metrics
         self._health = health
         self._clock = clock
@@ -216,18 +218,27 @@ def _key(
 
 
 class _CameraObserver:
-    """Gives camera reports to the desk and to the metrics, and everything else to the metrics alone."""
+    """Gives camera reports and gates to the desk and to the metrics, everything else to the metrics alone."""
 
-    def __init__(self, metrics: Metrics, report: Callable[[CameraReport], None]) -> None:
+    def __init__(
+        self,
+        metrics: Metrics,
+        report: Callable[[CameraReport], None],
+        gate: Callable[[str, str, bool], None],
+    ) -> None:
         self._report = report
+        self._gate = gate
         self._metrics = metrics
         self.frame_decoded = metrics.frame_decoded
         self.packets = metrics.packets
         self.stage_seconds = metrics.stage_seconds
-        self.gate = metrics.gate
         self.gate_audit = metrics.gate_audit
         self.gate_skipped = metrics.gate_skipped
         self.corrupt_frame = metrics.corrupt_frame
+
+    def gate(self, camera: str, gate_name: str, is_open: bool, /) -> None:
+        self._metrics.gate(camera, gate_name, is_open)
+        self._gate(camera, gate_name, is_open)
 
     def camera_report(self, report: CameraReport) -> None:
         self._metrics.camera_report(report)
