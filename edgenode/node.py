@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from edgenode import __version__
 from edgenode.clock import Clock, SystemClock
+from edgenode.decision.evidence import link_hash
 from edgenode.decision_setup import build_decider, build_rules, region_labels
 from edgenode.delivery.publisher import Publisher, PublisherOptions
 from edgenode.desk import DecisionDesk, Hooks
@@ -118,7 +119,9 @@ class Node:
             self._http.start()
             self._stack.append(("http", self._stop_http))
         self.publisher = self._publisher()
-        self.desk = DecisionDesk(decider, rules, self.publisher, self.metrics, partial(evidence_picture, self), self._hooks)
+        self.desk = DecisionDesk(
+            decider, rules, self.publisher, self.metrics, partial(evidence_picture, self), self._hooks
+        )
         self.pipeline = Pipeline(
             self.desk.take, self._camera_report, self._gate_note, self.metrics, self.health, self.clock
         )
@@ -152,6 +155,7 @@ class Node:
             state_dir=self.settings.node.state_dir,
             mqtt=mqtt,
             outbox=self.settings.outbox,
+            link_hash=link_hash,
         )
         return Publisher(options, self.metrics, self.clock, command_table(self))
 
