@@ -171,7 +171,9 @@ class ChainReference(Payload):
     """
 
     previous: str
+    """Hash of the link before; 64 zeros for the first."""
     hash: str
+    """Of this link: note the newest elsewhere, to prove later that no event after it was removed."""
 
 
 class EventPayload(Payload):
