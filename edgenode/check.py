@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _NAMED = re.compile(r"^(?P<path>[a-z_]+(?:\.\w+)+)(?P<place>[^:]*): (?P<reason>.*)$", re.DOTALL)
 
+_WORD = re.compile(r"\w+")
+
 
 @dataclass(frozen=True, slots=True)
 class Probes:
@@ -69,7 +71,7 @@ def prove(path: Path, environ: Mapping[str, str], probes: Probes | None = None) 
     except MistakenFileError as error:
         if error.rest is None:
             raise
-        wrong = {str(key[-1]) for key in error.mistaken}
+        wrong = {str(key[-1]) for key in error.mistaken} - {"name"}
         more = [text for text in problems(error.rest, probes) if not wrong & set(_WORD.findall(text))]
         raise ConfigurationError([*error.problems, *more]) from error
     found = problems(loaded, probes)

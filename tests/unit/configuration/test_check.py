@@ -12,7 +12,7 @@ import pytest
 
 from edgenode.check import Probes, problems, prove, warnings
 from edgenode.config_file import LoadedSettings, load
-from edgenode.errors import ModelError
+from edgenode.errors import ConfigurationError, ModelError
 from edgenode.host import is_loopback, unwritable, usb_device
 from edgenode.inference.card import (
     GoldenVector,
