@@ -29,12 +29,10 @@ def test_throughput_compares_the_node_with_bare_loops() -> None:
 
 
 def test_cost_runs_every_rival_on_the_same_task() -> None:
-    kinds = "plain,tuned,decode,onnxruntime,none,motion,packet"
-    options = ("--kinds", kinds, "--cameras", "1,2", "--seconds", "1", "--warm-up", "0", "--rounds", "1")
+    kinds = "plain,tuned,decode,onnxruntime,packet"
+    options = ("--kinds", kinds, "--cameras", "1", "--seconds", "1", "--warm-up", "0", "--rounds", "1")
     answer = bench("cost", *options)
-    assert [(run["kind"], run["cameras"]) for run in answer["runs"]] == [
-        (kind, number) for number in (1, 2) for kind in kinds.split(",")
-    ]
+    assert [run["kind"] for run in answer["runs"]] == kinds.split(",")
     assert all(run["cpu_s"] > 0.0 for run in answer["runs"])
 
 
