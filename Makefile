@@ -34,7 +34,7 @@ format: $(VENV)/.dev ## put the code into its form
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-reference: $(VENV)/.dev ## write docs/configuration.md, topics.md and asyncapi.yaml from the code
+reference: $(VENV)/.dev ## write the generated documents and dashboards from the code
 	@$(BIN)/python -m scripts.reference
 
 test-long: $(VENV)/.dev ## run the tests that take minutes

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 from edgenode.clock import SystemClock
 from edgenode.decision_setup import build_decider, build_rules, region_labels
@@ -45,6 +46,7 @@ class Load:
     """Frames a second to classify; 0 takes all."""
     realtime: bool = False
     """False plays the clip as fast as it goes."""
+    gate: Literal["none", "motion", "packet"] = "none"
     max_batch: int = 8
     threads: int = 1
 
@@ -102,12 +104,15 @@ class Rig:
                     source=str(load.clip),
                     fps=load.fps,
                     loop=True,
+                    gate=load.gate,
                     regions=tiles(load.regions),
                 )
                 for number in range(load.cameras)
             ],
         )
         self._classified = 0
+        self.latencies_s: deque[float] = deque(maxlen=100_000)
+        """From capture to the decision, of the newest samples."""
         self._lock = threading.Lock()
         self._metrics = Metrics()
         self._clock = SystemClock()
@@ -176,8 +181,8 @@ class Rig:
         }
 
     def _count(self, prediction: Prediction) -> None:
-        del prediction
         self._classified += 1
+        self.latencies_s.append(time.monotonic() - prediction.captured_s)
 
     def _mark(self) -> None:
         counts = self._pipeline.counts().values()

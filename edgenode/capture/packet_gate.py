@@ -115,20 +115,17 @@ class PacketGate:
     def judged(self, moved: bool, fresh: bool = True) -> None:
         """A decoded frame was looked at: whether it moved. `fresh`: it belongs to the last packets."""
         now_s = self._time_s
-        was_open = self.open
         if moved:
             began = now_s - self._moved_s > HOLD_S
             self._moved_s = now_s
             if began and not self.learning:
                 if now_s - self._sign_s <= HOLD_S:
                     self._outcome(True)
-                elif not was_open:
-                    self._outcome(False)
                 else:
                     self._onset_s = now_s
-            self._interval_bytes = 0
         elif fresh and now_s - self._moved_s > _SLACK_S:
             self._learn()
+        self._interval_bytes = 0  # what belongs to motion must not count as still later
 
     def _settle_onset(self) -> None:
         if self._onset_s is None:

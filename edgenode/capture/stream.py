@@ -189,7 +189,9 @@ class VideoStream:
         self._context.flush_buffers()
         for frame in frames:
             self._looked_at = {frame.pts}
-            self._append(_Converter(frame), frame.time, True, bool(frame.is_corrupt), began_s)
+            # drained frames know no time base of their own
+            pts_s = float(frame.pts * packet.time_base) if frame.pts is not None else None
+            self._append(_Converter(frame), pts_s, True, bool(frame.is_corrupt), began_s)
 
     def _catch_up(self) -> None:
         """Decode the oldest kept packet."""

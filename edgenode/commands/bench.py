@@ -17,6 +17,7 @@ import click
 from edgenode import __version__
 
 if TYPE_CHECKING:
+    from edgenode.bench.rivals import Cost
     from edgenode.bench.throughput import Round
 
 model_option = click.option(
@@ -97,6 +98,79 @@ def _told(rounds: Iterator[Round], quiet: bool) -> Iterator[Round]:
                 f"RSS {each.rss_bytes / 2**20:.0f} MiB"
             )
         yield each
+
+
+@bench_command.command("cost")
+@model_option
+@clip_option
+@json_option
+@click.option("--cameras", default="16", show_default=True, help="Numbers of cameras, such as 1,4,16.")
+@click.option("--fps", type=click.FloatRange(0.1, 240.0), default=5.0, show_default=True)
+@click.option("--kinds", default="plain,tuned,decode,onnxruntime,none,packet", show_default=True)
+@click.option(
+    "--seconds", type=click.FloatRange(1.0, 3600.0), default=12.0, show_default=True, help="A round."
+)
+@click.option("--warm-up", type=click.FloatRange(0.0, 600.0), default=15.0, show_default=True)
+@click.option("--rounds", type=click.IntRange(1, 99), default=3, show_default=True)
+def cost_command(
+    model: Path | None,
+    clip: Path | None,
+    as_json: bool,
+    cameras: str,
+    fps: float,
+    kinds: str,
+    seconds: float,
+    warm_up: float,
+    rounds: int,
+) -> None:
+    """CPU seconds of cameras in real time: this node, a plain loop, a tuned one, and the limits, in turns.
+
+    The warm-up lets a packet gate learn and is not counted.
+    """
+    from edgenode.bench.rivals import KINDS, Task, cost
+
+    numbers, names = _numbers(cameras), kinds.split(",")
+    if unknown := set(names) - set(KINDS):
+        raise click.UsageError(f"--kinds: {', '.join(sorted(unknown))} is none of {', '.join(KINDS)}")
+    with _material(model, clip) as (model_path, clip_path):
+        found = []
+        for number in numbers:
+            task = Task(str(clip_path), str(model_path), number, fps, warm_up, seconds)
+            for _ in range(rounds):
+                for name in names:
+                    found.append(cost(name, task))
+                    if not as_json:
+                        click.echo(_cost_line(found[-1]))
+    medians = {
+        f"{name}, {number} cameras": statistics.median(
+            each.cpu_s for each in found if (each.kind, each.cameras) == (name, number)
+        )
+        for number in numbers
+        for name in names
+    }
+    _print(
+        as_json,
+        {"runs": [asdict(each) for each in found], "cpu_s_median": medians},
+        "\n".join(f"{name}: median {value:.2f} CPU-seconds" for name, value in medians.items()),
+    )
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        numbers = [0]
+    if min(numbers) < 1:
+        raise click.UsageError(f"--cameras: {text!r} is not a list of numbers such as 1,4,16")
+    return numbers
+
+
+def _cost_line(each: Cost) -> str:
+    latency = "" if each.p99_s is None else f", p99 {1000 * each.p99_s:.0f} ms"
+    return (
+        f"{each.kind}, {each.cameras} cameras: {each.cpu_s:.2f} CPU-seconds in {each.wall_s:.1f} s, "
+        f"{each.images} images, RSS {each.rss_bytes / 2**20:.0f} MiB{latency}"
+    )
 
 
 @bench_command.command("memory")

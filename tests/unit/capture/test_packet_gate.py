@@ -65,6 +65,7 @@ def test_while_something_always_moves_everything_is_decoded() -> None:
 def test_a_larger_packet_opens_at_once_and_the_gate_closes_after_the_hold() -> None:
     gate = PacketGate()
     stream = learnt(gate)
+    stream.play(0.5, STILL, moved=False)
     began_s = stream.time_s
     stream.decoded.clear()
     stream.play(3.0, LARGE, moved=True)

@@ -18,19 +18,20 @@ from edgenode.delivery.topics import Topics
 from edgenode.node import Node
 from edgenode.node_commands import command_table
 from edgenode.settings import Settings
-from scripts.reference.__main__ import DOCS, DOCUMENTS
+from scripts.reference.__main__ import DOCUMENTS, ROOT
 from scripts.reference.asyncapi import asyncapi_document
 from scripts.reference.configuration import Table, model_in, tables
 from scripts.reference.examples import TOPICS, example_messages
 from scripts.reference.inventory import CHANNELS, COMMANDS
 
+DOCS = ROOT / "docs"
 NOT_TOPICS = {"base_topic", "node", "root", "camera", "all_commands", "verb_of"}
 """Members of `Topics` that are parts of topics, filters or questions."""
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_the_committed_document_is_what_is_generated(name: str) -> None:
-    committed = (DOCS / name).read_text(encoding="utf-8")
+    committed = (ROOT / name).read_text(encoding="utf-8")
     assert committed == DOCUMENTS[name](), "run `make reference` and look at the difference"
 
 

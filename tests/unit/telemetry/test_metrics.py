@@ -34,6 +34,7 @@ edgenode_capture_to_ack_seconds_bucket{} edgenode_events_total{rule,event_type}
 edgenode_events_delivered_total{} edgenode_outbox_messages{} edgenode_outbox_bytes{}
 edgenode_outbox_evicted_total{reason} edgenode_mqtt_connected{} edgenode_camera_up{camera}
 edgenode_gate_open{camera} edgenode_gate_skipped_total{camera,gate}
+edgenode_gate_audits_total{camera,result}
 edgenode_energy_joules_total{domain,source} edgenode_inference_joules_total{model}
 edgenode_power_watts{source}
 edgenode_cpu_seconds_total{thread} edgenode_prediction_confidence_bucket{model}
@@ -88,6 +89,7 @@ def busy(tmp_path: Path) -> Metrics:
     metrics.camera_report(report(reconnects=1))
     metrics.gate("line_1", "motion", True)
     metrics.gate_skipped("line_1", "motion")
+    metrics.gate_audit("line_1", True)
     metrics.batch("defects", 3, 0.012)
     metrics.queue_seconds(0.001)
     metrics.dropped("line_1", DropReason.NON_FINITE, 1)
