@@ -163,7 +163,9 @@ def test_decision_is_pure() -> None:
 def test_each_library_has_one_home(library: str) -> None:
     users = [found for found in BY_DAEMON if _top(found.target) == library]
     wrong = [
-        str(found) for found in users if not _is_below(found.module, HOMES[library]) and found.module not in RIVALS
+        str(found)
+        for found in users
+        if not _is_below(found.module, HOMES[library]) and found.module not in RIVALS
     ]
     assert not wrong, wrong
 
