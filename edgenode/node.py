@@ -155,6 +155,7 @@ class Node:
             state_dir=self.settings.node.state_dir,
             mqtt=mqtt,
             outbox=self.settings.outbox,
+            hold_without_subscriber=self.settings.outbox.hold_without_subscriber,
             link_hash=link_hash,
         )
         return Publisher(options, self.metrics, self.clock, command_table(self))

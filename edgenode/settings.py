@@ -135,6 +135,8 @@ class OutboxSettings(Section):
     """Events older than this expire undelivered."""
     keep: Duration = 86400.0
     """How long delivered events stay for `edgenode outbox replay`."""
+    hold_without_subscriber: bool = False
+    """Keep an event while the broker answers that nobody subscribes to it (MQTT 5, reason code 16)."""
     chain: bool = False
     """Link each event to the one before by a hash, so that `edgenode verify` proves that none was altered."""
 
