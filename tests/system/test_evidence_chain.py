@@ -144,11 +144,7 @@ def test_the_chain_goes_on_over_restarts_and_pictures_belong_to_it(
             for number in range(3):
                 jpeg = f"picture {life} {number}".encode() if number == 1 else None
                 publisher.publish_event(event(3 * life + number, jpeg), jpeg)
-<<<<<<< HEAD
-            eventually(lambda node=publisher: node.status().delivered == 4, "three events and a picture delivered")
-=======
             eventually(partial(delivered, publisher, 4), "three events and a picture delivered")
->>>>>>> profiles
             publisher.stop(5.0)
             assert publisher.join(10.0)
 
