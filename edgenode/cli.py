@@ -57,14 +57,9 @@ def proven(config_path: Path) -> LoadedSettings:
 
     Raises ConfigurationError carrying all of them.
     """
-    from edgenode.check import problems
-    from edgenode.config_file import load
+    from edgenode.check import prove
 
-    loaded = load(config_path, os.environ)
-    found = problems(loaded)
-    if found:
-        raise ConfigurationError(found)
-    return loaded
+    return prove(config_path, os.environ)
 
 
 def read_settings(config_path: Path) -> Settings:
@@ -148,3 +143,4 @@ _lazy(main, "outbox", "edgenode.commands.outbox", "outbox_group", "Look into the
 _lazy(main, "snapshot", "edgenode.commands.snapshot", "snapshot_command", "One picture, regions drawn.")
 _lazy(main, "explain", "edgenode.commands.explain", "explain_command", "Why there was, or wasn't, an event.")
 _lazy(main, "verify", "edgenode.commands.verify", "verify_command", "Prove that no event was altered.")
+_lazy(main, "worklist", "edgenode.commands.worklist", "worklist_command", "Pictures, likeliest cases first.")

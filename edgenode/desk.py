@@ -84,6 +84,8 @@ class DecisionDesk:
         self._frames: dict[str, deque[tuple[datetime, int]]] = {}
         self._open_event: dict[tuple[str, str], str] = {}
         self._drift: dict[str, DriftMonitor] = {}
+        self._told: dict[str, str] = {}
+        """What each camera was said to be last, in the trace."""
         self._dirty = False
 
     def watch_drift(self, references: Mapping[str, Sequence[float]]) -> None:

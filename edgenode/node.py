@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from edgenode import __version__
 from edgenode.clock import Clock, SystemClock
+from edgenode.decision.evidence import link_hash
 from edgenode.decision_setup import build_decider, build_rules, region_labels
 from edgenode.delivery.publisher import Publisher, PublisherOptions
 from edgenode.desk import DecisionDesk, Hooks
@@ -154,6 +155,8 @@ class Node:
             state_dir=self.settings.node.state_dir,
             mqtt=mqtt,
             outbox=self.settings.outbox,
+            hold_without_subscriber=self.settings.outbox.hold_without_subscriber,
+            link_hash=link_hash,
         )
         return Publisher(options, self.metrics, self.clock, command_table(self))
 

@@ -135,6 +135,10 @@ class OutboxSettings(Section):
     """Events older than this expire undelivered."""
     keep: Duration = 86400.0
     """How long delivered events stay for `edgenode outbox replay`."""
+    hold_without_subscriber: bool = False
+    """Keep an event while the broker answers that nobody subscribes to it (MQTT 5, reason code 16)."""
+    chain: bool = False
+    """Link each event to the one before by a hash, so that `edgenode verify` proves that none was altered."""
 
 
 class ModelSettings(Section):
@@ -228,6 +232,9 @@ class CameraSettings(Section):
     """`false` keeps it closed until the command `camera_enable`."""
     loop: bool = False
     """Play a file again when it ends."""
+    detect_moves: bool = False
+    """For a fixed camera: when it is turned or pushed it is `moved` and its regions are `invalid`, until it looks
+    where it looked, or is switched off and on."""
     priority: Annotated[int, Field(ge=0, le=9)] = 5
     """Accepted, and without effect so far."""
     open_timeout: Annotated[float, BeforeValidator(parse_duration), Field(gt=0.0, le=60.0)] = 5.0

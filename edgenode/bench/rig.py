@@ -133,7 +133,12 @@ class Rig:
         )
         kind = Pipeline if self._classify else _CamerasAlone
         self._pipeline = kind(
-            desk.take, lambda _report: None, self._metrics, Health(self._clock), self._clock
+            desk.take,
+            lambda _report: None,
+            lambda _camera, _gate, _is_open: None,
+            self._metrics,
+            Health(self._clock),
+            self._clock,
         )
         self._pipeline.apply(settings, Path("/"), classifiers, realtime=self._load.realtime)
         self._mark()

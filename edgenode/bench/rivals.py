@@ -81,36 +81,25 @@ def _node(kind: str, task: Task) -> Cost:
 
 
 def _loops(kind: str, task: Task) -> Cost:
-    import cv2
-    import onnxruntime
+    from edgenode.capture.plain_video import PlainVideo, shrink
+    from edgenode.inference.plain_session import PlainSession
 
-    options = onnxruntime.SessionOptions()
-    if kind == "tuned":
-        cv2.setNumThreads(1)
-        options.intra_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    session = onnxruntime.InferenceSession(task.model, options)
-    _, height, width, _ = session.get_inputs()[0].shape
+    tuned = kind == "tuned"
+    session = PlainSession(Path(task.model), tuned)
     stop = threading.Event()
     counts = [0] * task.cameras
 
     def camera(number: int) -> None:
-        video = cv2.VideoCapture(task.clip)
-        rate = video.get(cv2.CAP_PROP_FPS)
-        every = max(1, round(rate / task.fps)) if task.fps else 1
+        video = PlainVideo(Path(task.clip), threads=1 if tuned else None)
+        every = max(1, round(video.fps / task.fps))
         begun_s, index = time.monotonic(), 0
-        while not stop.wait(max(0.0, begun_s + index / rate - time.monotonic())):
+        while not stop.wait(max(0.0, begun_s + index / video.fps - time.monotonic())):
             due = index % every == 0
             index += 1
-            if kind == "tuned" and not due:
-                ok, picture = video.grab(), None
-            else:
-                ok, picture = video.read()
-            if not ok:
-                video.set(cv2.CAP_PROP_POS_FRAMES, 0)
-            elif due and picture is not None:
-                small = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
-                session.run(None, {"images": cv2.cvtColor(small, cv2.COLOR_BGR2RGB)[None]})
+            if tuned and not due:
+                video.skip()
+            elif (picture := video.read()) is not None and due:
+                session.run(shrink(picture, *session.size))
                 counts[number] += 1
 
     threads = [threading.Thread(target=camera, args=(number,)) for number in range(task.cameras)]

@@ -15,6 +15,7 @@ from edgenode.capture.address import LIVE_KINDS, AddressKind, parse_address, red
 from edgenode.capture.frame_desk import FrameDesk
 from edgenode.capture.frame_path import FramePath, Outcome, Stamp
 from edgenode.capture.freshness import Freshness
+from edgenode.capture.move_watch import MoveWatch
 from edgenode.capture.observer import CaptureObserver
 from edgenode.capture.opening import camera_notes, open_source
 from edgenode.capture.pacing import Pacing
@@ -89,6 +90,7 @@ class Camera:
         self._path = FramePath(spec.settings, spec.cutters, offer, observer, self._desk, self._gate)
         stale_after_s = min(spec.limits.stale_after_s, spec.settings.read_timeout * 0.8)
         self._board = StatusBoard(self.name, observer, clock, stale_after_s)
+        self._moves = MoveWatch(spec.limits.moved_after_s) if spec.settings.detect_moves else None
         self._backoff = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S)
         self._refused = Backoff(LONGEST_PAUSE_S, LONGEST_PAUSE_S, floor_s=REFUSED_FLOOR_S)
         self._stopping = threading.Event()
@@ -156,6 +158,8 @@ class Camera:
                 return
             if not self._enabled:
                 self._board.set(CameraStatus.DISABLED, "switched off")
+                if self._moves is not None:
+                    self._moves.forget()
                 self._pause(None)
                 continue
             self._attempt()
@@ -218,7 +222,9 @@ class Camera:
         self._beat()
         try:
             self._board.opened(source.info)
-            watch = PictureWatch(self._spec.limits, kind in LIVE_KINDS) if source.info.live else None
+            watch = None
+            if source.info.live:
+                watch = PictureWatch(self._spec.limits, kind in LIVE_KINDS, self._moves)
             self._path.restart(watch)
             self._read_all(source, kind)
         finally:

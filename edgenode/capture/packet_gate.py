@@ -115,15 +115,12 @@ class PacketGate:
     def judged(self, moved: bool, fresh: bool = True) -> None:
         """A decoded frame was looked at: whether it moved. `fresh`: it belongs to the last packets."""
         now_s = self._time_s
-        was_open = self.open
         if moved:
             began = now_s - self._moved_s > HOLD_S
             self._moved_s = now_s
             if began and not self.learning:
                 if now_s - self._sign_s <= HOLD_S:
                     self._outcome(True)
-                elif not was_open:
-                    self._outcome(False)
                 else:
                     self._onset_s = now_s
         elif fresh and now_s - self._moved_s > _SLACK_S:

@@ -1,10 +1,11 @@
-"""Whether a camera's pictures can be trusted: not frozen, not blind."""
+"""Whether a camera's pictures can be trusted: not frozen, not blind, not moved."""
 
 from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
 
+from edgenode.capture.move_watch import MoveWatch
 from edgenode.records import F32, U8, CameraStatus
 
 _LOOK_S = 0.5
@@ -20,6 +21,7 @@ class WatchLimits:
 
     frozen_after_s: float = 10.0
     blind_after_s: float = 5.0
+    moved_after_s: float = 5.0
     stale_after_s: float = 4.0
     """With a look every half second, staleness is told within 5 s, and before the read timeout of 5 s."""
 
@@ -36,11 +38,13 @@ class PictureWatch:
     """Looks at pictures twice a second at most. Used by one thread.
 
     Frozen: identical to the byte for `frozen_after_s`; a real sensor's noise never repeats. Checked where
-    `can_freeze`. Blind: black, blown out or covered for `blind_after_s`.
+    `can_freeze`. Blind: black, blown out or covered for `blind_after_s`. Moved: as `moves` says, which outlives
+    this watch: a camera that was turned is still turned after a new connection.
     """
 
-    def __init__(self, limits: WatchLimits, can_freeze: bool) -> None:
+    def __init__(self, limits: WatchLimits, can_freeze: bool, moves: MoveWatch | None = None) -> None:
         self._limits = limits
+        self._moves = moves
         self._can_freeze = can_freeze
         self._checksum: int | None = None
         self._changed_s = 0.0
@@ -64,6 +68,8 @@ class PictureWatch:
             self._blind_since_s = None
         elif self._blind_since_s is None:
             self._blind_since_s = now_s
+        if self._moves is not None and blindness is None:
+            self._moves.look(picture, now_s)
         self._distrust = self._verdict(blindness, now_s)
         return self._distrust
 
@@ -79,6 +85,12 @@ class PictureWatch:
         if now_s - self._changed_s >= self._limits.frozen_after_s:
             return Distrust(
                 CameraStatus.FROZEN, f"the same picture for more than {self._limits.frozen_after_s:g} s"
+            )
+        if self._moves is not None and self._moves.moved is not None:
+            return Distrust(
+                CameraStatus.MOVED,
+                f"the view went {self._moves.moved.text}: turn the camera back, or set its regions anew and "
+                "switch it off and on",
             )
         return None
 

@@ -2,7 +2,7 @@
 
 Threads of one process share Python's lock. With sixteen cameras runnable on two cores, whoever holds that
 lock is likely not on a core: every step of the inference thread then waits through the time slices of the
-others (measured: 200 images a second instead of 3,200; `docs/decisions/0010-turns-at-the-processor.md`).
+others (measured: 200 images a second instead of 3,200; `docs/decisions/0030-turns-at-the-processor.md`).
 """
 
 from __future__ import annotations

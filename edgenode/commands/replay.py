@@ -51,18 +51,23 @@ class ReplayOutcome:
 class EventFile:
     """The outlet of a replay: each event step as the line of JSON that would have been published."""
 
-    def __init__(self, origin: Origin, file: IO[str] | None) -> None:
+    def __init__(self, origin: Origin, file: IO[str] | None, chain: bool = False) -> None:
         self._origin = origin
         self._file = file
+        self._chain = chain
+        self._head: str | None = None
         self.events: list[Event] = []
 
     def publish_event(self, event: Event, jpeg: bytes | None) -> None:
-        from edgenode.delivery.messages import event_message
+        from edgenode.decision.evidence import link_hash
+        from edgenode.delivery.messages import chained_message, event_message
 
         del jpeg
         self.events.append(event)
         if self._file is not None:
             message = event_message(self._origin, event, len(self.events), "unsynchronised")
+            if self._chain:
+                message, self._head = chained_message(message, self._head, link_hash)
             self._file.write(message.payload.decode() + "\n")
 
     def publish_region_state(self, decision: Decision, event_id: str | None) -> None:
@@ -110,7 +115,9 @@ def run_replay(
             if known is not None
         }
         outlet = EventFile(
-            Origin(Topics(settings.mqtt.base_topic, settings.node.name), BOOT, __version__, 0), file
+            Origin(Topics(settings.mqtt.base_topic, settings.node.name), BOOT, __version__, 0),
+            file,
+            settings.outbox.chain,
         )
         predictions: list[Prediction] = []
         decisions: list[Decision] = []

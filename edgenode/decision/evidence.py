@@ -48,8 +48,9 @@ def canonical(payload: JsonObject) -> bytes:
     ).encode()
 
 
-def link_hash(previous: str, payload: JsonObject, evidence_sha256: str | None) -> str:
-    """The hash of the link that follows `previous`."""
+def link_hash(previous: str | None, payload: JsonObject, evidence_sha256: str | None) -> str:
+    """The hash of the link that follows `previous`; None stands for GENESIS."""
+    previous = GENESIS if previous is None else previous
     body = canonical({"event": payload, "evidence": evidence_sha256})
     return hashlib.sha256(previous.encode() + b"\n" + body).hexdigest()
 

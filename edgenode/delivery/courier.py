@@ -21,7 +21,7 @@ from edgenode.delivery.identity import ClockCheck
 from edgenode.delivery.link import Link
 from edgenode.delivery.link_options import Acknowledged, Connected, Disconnected, Received
 from edgenode.delivery.mailbox import Mailbox
-from edgenode.delivery.messages import Origin
+from edgenode.delivery.messages import LinkHash, Origin
 from edgenode.delivery.storeroom import Storeroom
 from edgenode.delivery.topics import HOME_ASSISTANT_STATUS
 from edgenode.delivery.traffic import Traffic
@@ -99,6 +99,7 @@ class CourierParts:
     folder: Path
     outbox: OutboxSettings
     hold_without_subscriber: bool
+    link_hash: LinkHash | None
     mailbox: Mailbox
     link: Link
     gate: Gate
@@ -117,7 +118,14 @@ class Courier:
         self._observer = observer
         self._clock = clock
         self._storeroom = Storeroom(
-            parts.folder, parts.outbox, parts.origin, parts.clock_check, parts.mailbox, observer, clock
+            parts.folder,
+            parts.outbox,
+            parts.origin,
+            parts.clock_check,
+            parts.mailbox,
+            observer,
+            clock,
+            parts.link_hash,
         )
         self._traffic = Traffic(
             parts.origin,

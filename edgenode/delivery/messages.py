@@ -5,7 +5,9 @@ Pure functions of their arguments, called on the publisher's thread.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from edgenode.delivery.payloads import (
@@ -31,6 +33,8 @@ REPLY_EXPIRY_S = 60
 MAX_SNAPSHOT_BYTES = 256 * 1024
 """Larger pictures are never sent: a gateway's uplink carries events first."""
 JPEG = "image/jpeg"
+FIRST_LINK = "0" * 64
+"""What the first link of a chain of evidence follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +168,20 @@ def event_message(
             origin, f"{event.id}-{event.n}", event.event_type.value, event.captured_at
         ),
     )
+
+
+LinkHash = Callable[[str | None, JsonObject, str | None], str]
+"""(hash of the link before or None for the first, event payload, sha256 of its picture) to the link's hash."""
+
+
+def chained_message(message: Message, previous: str | None, link_hash: LinkHash) -> tuple[Message, str]:
+    """An event's message with its link in the chain of evidence, and the link's hash."""
+    payload = json.loads(message.payload)
+    payload.pop("chain", None)
+    hashed = link_hash(previous, payload, payload["evidence"])
+    payload["chain"] = {"previous": previous if previous is not None else FIRST_LINK, "hash": hashed}
+    text = json.dumps(payload, separators=(",", ":"), ensure_ascii=False)
+    return replace(message, payload=text.encode()), hashed
 
 
 def event_snapshot_message(origin: Origin, event: Event, jpeg: bytes, seq: int) -> Message:

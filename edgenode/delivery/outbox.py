@@ -83,10 +83,16 @@ class Outbox:
         def work() -> int:
             now_at = self._clock.now()
             self._store.reserve(len(drafts))
+            chaining = any(draft.chained is not None for draft in drafts)
+            head = self._store.ledger.chain_head() if chaining else None
             for draft in drafts:
                 message = draft.build(self._store.next_seq)
+                if draft.chained is not None:
+                    message, head = draft.chained(message, head)
                 self._store.insert(RANK[draft.severity], message, now_at, draft.expires_at, draft.captured_at)
             self._store.inserted(len(drafts))
+            if chaining and head is not None:
+                self._store.ledger.set_chain_head(head)
             return self._store.bound(self._claimed)
 
         for _ in range(8):

@@ -41,6 +41,8 @@ CREATE VIEW kept AS
   SELECT ack.seq AS seq, ack.at_us AS at_us, message.bytes AS bytes FROM ack JOIN message ON message.seq =
   ack.seq; CREATE TABLE tally(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 """
+_CHAIN = "CREATE TABLE IF NOT EXISTS chain(id INTEGER PRIMARY KEY CHECK (id = 1), head TEXT NOT NULL)"
+"""The hash of the newest link: kept when the messages that carried it are forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,7 @@ def _connect(path: Path, max_bytes: int) -> sqlite3.Connection:
         connection.execute(f"PRAGMA max_page_count={(max_bytes + SLACK_BYTES) // PAGE_BYTES}")
         if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
             connection.executescript(f"BEGIN;{_TABLES}PRAGMA user_version={SCHEMA_VERSION};COMMIT;")
+        connection.execute(_CHAIN)
     except BaseException:
         connection.close()
         raise

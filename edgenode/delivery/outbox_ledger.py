@@ -32,6 +32,14 @@ class Ledger:
     def set_next_seq(self, seq: int) -> None:
         self._db.execute("INSERT OR REPLACE INTO tally VALUES ('next_seq', ?)", (seq,))
 
+    def chain_head(self) -> str | None:
+        """The hash of the newest link of the evidence chain; None before the first."""
+        row = self._db.execute("SELECT head FROM chain").fetchone()
+        return None if row is None else str(row[0])
+
+    def set_chain_head(self, head: str) -> None:
+        self._db.execute("INSERT OR REPLACE INTO chain VALUES (1, ?)", (head,))
+
     def lose(self, reason: LossReason, seqs: list[int]) -> None:
         """Record the numbers in `seqs` as lost."""
         for seq in sorted(seqs):

@@ -29,6 +29,9 @@ class Draft:
     build: Callable[[int], Message]
     expires_at: datetime | None
     captured_at: datetime | None = None
+    chained: Callable[[Message, str | None], tuple[Message, str]] | None = None
+    """(message, hash of the link before, None for the first) to the message that carries its link, and its
+    hash. As pure as `build`."""
 
 
 @dataclass(frozen=True, slots=True)

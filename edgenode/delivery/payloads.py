@@ -163,6 +163,19 @@ class ClassificationPayload(Payload):
     """Which model answered."""
 
 
+class ChainReference(Payload):
+    """An event's place in the chain of evidence: the hash of the link before, and its own.
+
+    hash = sha256(previous, newline, canonical JSON of {"event": this payload without `chain`, "evidence": the
+    picture's sha256 or null}), in hexadecimal; the first link follows 64 zeros.
+    """
+
+    previous: str
+    """Hash of the link before; 64 zeros for the first."""
+    hash: str
+    """Of this link: note the newest elsewhere, to prove later that no event after it was removed."""
+
+
 class EventPayload(Payload):
     """One step of an event. De-duplicate by `id` + `n`; a missing message shows as a gap in `seq`."""
 
@@ -209,6 +222,8 @@ class EventPayload(Payload):
     """sha256 of the picture's JPEG bytes."""
     snapshot_seq: int | None
     """`seq` of the message with the evidence picture, which follows on `/events/<rule>/snapshot`."""
+    chain: ChainReference | None = None
+    """With `outbox.chain`: this event's link."""
 
     model_config = ConfigDict(frozen=True, populate_by_name=True, serialize_by_alias=True)
 

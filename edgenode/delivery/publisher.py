@@ -26,6 +26,7 @@ from edgenode.delivery.link_options import LinkOptions
 from edgenode.delivery.mailbox import Mailbox
 from edgenode.delivery.messages import (
     MAX_SNAPSHOT_BYTES,
+    LinkHash,
     Origin,
     camera_message,
     camera_snapshot_message,
@@ -54,6 +55,8 @@ class PublisherOptions:
     mqtt: MqttSettings
     outbox: OutboxSettings
     boot: str = field(default_factory=boot_id)
+    link_hash: LinkHash | None = None
+    """How links of the chain of evidence are hashed, for `outbox.chain`; the decision stage knows it."""
     hold_without_subscriber: bool = False
     """Keep an event while the broker answers that nobody subscribes to it (MQTT 5, reason code 16)."""
 
@@ -101,6 +104,7 @@ class Publisher:
                 folder=options.state_dir / OUTBOX_FOLDER,
                 outbox=options.outbox,
                 hold_without_subscriber=options.hold_without_subscriber,
+                link_hash=options.link_hash if options.outbox.chain else None,
                 mailbox=self._mailbox,
                 link=self._link,
                 gate=Gate(self._topics, frozenset(verbs), observer, clock),

@@ -7,13 +7,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from edgenode.clock import Backoff, Clock
 from edgenode.delivery.identity import ClockCheck
 from edgenode.delivery.mailbox import Handed, Mailbox
-from edgenode.delivery.messages import Origin, event_message, event_snapshot_message, notice_message
+from edgenode.delivery.messages import (
+    LinkHash,
+    Origin,
+    chained_message,
+    event_message,
+    event_snapshot_message,
+    notice_message,
+)
 from edgenode.delivery.outbox import Outbox
 from edgenode.delivery.outbox_file import OutboxDamagedError
 from edgenode.delivery.outbox_rows import Claimed, Draft, LossReason, OutboxCounts, OutboxLimits
@@ -49,7 +57,9 @@ class Storeroom:
         mailbox: Mailbox,
         observer: DeliveryObserver,
         clock: Clock,
+        link_hash: LinkHash | None = None,
     ) -> None:
+        """`link_hash`: chain the events with it; None leaves them unchained."""
         self._folder = folder
         self._settings = settings
         self._origin = origin
@@ -57,6 +67,7 @@ class Storeroom:
         self._mailbox = mailbox
         self._observer = observer
         self._clock = clock
+        self._link_hash = link_hash
         self._outbox: Outbox | None = None
         self._backoff = Backoff(1.0, 5.0, floor_s=0.5)
         self._retry_s = 0.0
@@ -163,7 +174,9 @@ class Storeroom:
         def build(seq: int) -> Message:
             return event_message(self._origin, event, seq, clock, seq + 1 if has_picture else None)
 
-        drafts = [Draft(event.severity, build, expires_at, event.captured_at)]
+        link_hash = self._link_hash
+        chained = None if link_hash is None else partial(chained_message, link_hash=link_hash)
+        drafts = [Draft(event.severity, build, expires_at, event.captured_at, chained)]
         if jpeg is not None:
             picture = jpeg
             # pictures weigh a hundred times what events do and go first when space is short

@@ -46,7 +46,9 @@ class _Block:
     until_s: float
     first_seq: int | None
     reason: str
-    """Stays known for as long as it is not acknowledged once, so that the pauses grow."""
+    holds_events: bool = False
+    """Whether messages of the outbox wait for this topic. Stays so between two tries, until one is accepted.
+    """
 
 
 class Traffic:
@@ -95,7 +97,7 @@ class Traffic:
 
     @property
     def trouble(self) -> str:
-        blocked = sorted(topic for topic, block in self._blocks.items() if block.first_seq is not None)
+        blocked = sorted(topic for topic, block in self._blocks.items() if block.holds_events)
         return (
             f"the broker refuses {', '.join(blocked[:3])}: {self._blocks[blocked[0]].reason}"
             if blocked
@@ -189,6 +191,7 @@ class Traffic:
         if now_s >= block.until_s:
             block.until_s = now_s + block.backoff.next_s()
         if flight.kind == "outbox":
+            block.holds_events = True
             block.first_seq = flight.seq if block.first_seq is None else min(block.first_seq, flight.seq)
             self._storeroom.release([flight.seq])
         elif flight.kind == "retained":
@@ -196,10 +199,13 @@ class Traffic:
 
     def _unblock(self) -> None:
         now_s = self._clock.monotonic()
-        for block in self._blocks.values():
+        for topic, block in list(self._blocks.items()):
             if block.first_seq is not None and now_s >= block.until_s:
                 self._storeroom.rewind(block.first_seq)
                 block.first_seq = None
+            elif self.connected and block.first_seq is None and now_s >= block.until_s + LONGEST_REFUSAL_S:
+                # nothing was left to try: what was refused has expired or was evicted
+                del self._blocks[topic]
 
     def _resting(self) -> set[str]:
         now_s = self._clock.monotonic()

@@ -37,7 +37,7 @@ def replays(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> list
             "collect", clip, *regions, "--labels", LABELS / "street.csv", "--out", pictures,
             "--every", "200ms", "--from", str(from_s), "--to", str(to_s), "--margin", "0.3",
         )  # fmt: skip
-        model = fit(pictures, folder / f"half_{number}.onnx", 6, "--balance", "weights")
+        model = fit(pictures, folder / f"half_{number}.onnx", 12, "--balance", "weights")
         config = workplace(folder / f"by_{number}", "no_stopping.toml", {CLIP: clip, "vehicle.onnx": model})
         found.append(seen(steps(config)))
     return found

@@ -15,6 +15,7 @@ from edgenode.capture.luma import covered_cells, small_luma
 from edgenode.capture.motion import MotionGate
 from edgenode.capture.opening import open_source
 from edgenode.capture.packet_gate import PacketGate
+from edgenode.capture.schedule import FrameSchedule
 from edgenode.capture.source import Grab, SourceOptions
 from edgenode.clock import SystemClock
 from edgenode.errors import SourceEndedError
@@ -149,6 +150,65 @@ def test_a_camera_behind_a_packet_gate_says_what_it_skips_and_opens_for_what_mov
     assert changes[:3] == [True, False, True]
     bright = [sample for sample in recorder.samples if (sample.array[60:120] == 250).mean() > 0.02]
     assert len(bright) >= (MOVING[1] - MOVING[0]) * 5 - 2
+
+
+def test_a_real_street_opens_the_gate_for_every_car_and_for_little_else(
+    tmp_path: Path, shared_data: Path
+) -> None:
+    """Packets of a real camera, not encoded again: a still stretch of 56 s, then two cars; four times over."""
+    path = still_then_cars(shared_data / "clips/ckuhn_street_camera.mp4", tmp_path / "street.mp4")
+    _, reference, _ = watch_street(path, None)
+    gate = PacketGate()
+    used, _, share = watch_street(path, gate)
+    assert len(reference) > 60
+    assert all(any(abs(time_s - moved_s) <= 0.25 for time_s in used) for moved_s in reference)
+    assert share < 0.5
+    assert gate.trusted
+
+
+def still_then_cars(clip: Path, path: Path) -> Path:
+    groups: list[list[av.Packet]] = []
+    with av.open(str(clip)) as container, av.open(str(path), "w") as out:
+        source = container.streams.video[0]
+        for packet in container.demux(source):
+            if packet.is_keyframe and packet.size and packet.pts * packet.time_base >= 19.5:
+                groups.append([])
+            if groups and packet.size:
+                groups[-1].append(packet)
+        stream = out.add_stream_from_template(source)
+        for index, packet in enumerate(itertools.chain(*(groups[:2] * 14), *groups[:5])):
+            copy = av.Packet(bytes(packet))
+            copy.stream, copy.time_base = stream, Fraction(1, 10)
+            copy.pts = copy.dts = index
+            copy.is_keyframe = packet.is_keyframe
+            out.mux(copy)
+    return path
+
+
+def watch_street(path: Path, gate: PacketGate | None) -> tuple[list[float], list[float], float]:
+    """Times that would be classified, times with motion, and the part of the packets that was decoded."""
+    motion = MotionGate(covered_cells([(0.0, 0.0, 1.0, 1.0)]))
+    schedule = FrameSchedule(5.0)
+    source = open_source(str(path), SourceOptions(gate=gate, loop=True), SystemClock())
+    used, moved, decoded, packets = [], [], 0, 0
+    while (grab := source.read()).media_s is not None and grab.media_s < 4 * 66.0:
+        packets += grab.packets
+        if grab.skipped:
+            continue
+        decoded += 1
+        if not schedule.due(grab.media_s):
+            continue
+        passes = motion.passes(small_luma(grab.rgb()), grab.media_s)
+        if gate is not None:
+            idle = not gate.open
+            gate.judged(motion.moved, not grab.recalled)
+            passes = passes or idle or gate.firm
+        if motion.moved:
+            moved.append(grab.media_s)
+        if passes:
+            used.append(grab.media_s)
+    source.close()
+    return used, moved, decoded / packets
 
 
 def test_kept_packets_begin_anew_with_a_key_frame_and_are_bounded(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def test_an_event_is_the_same_bytes_every_time() -> None:
         b'"region":"belt","label":"defect","probability":0.91,"value":null,'
         b'"started_at":"2026-11-23T20:50:37.326000Z","ended_at":null,"captured_at":"2026-11-23T20:50:37.326000Z",'
         b'"reason":"3 of 5","model":{"name":"surface","version":"3","sha256":"' + b"ab" * 32 + b'"},'
-        b'"evidence":null,"snapshot_seq":null}'
+        b'"evidence":null,"snapshot_seq":null,"chain":null}'
     )
     assert (message.topic, message.qos, message.retain) == ("edgenode/v1/gateway-7/events/scratch", 1, False)
     assert dict(message.user_properties) == {

@@ -189,7 +189,7 @@ def test_nobody_is_past_the_line_on_red_but_those_who_ran_the_light() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "advice"), [("lines", "'line'"), ("juncton", "'junction'"), ("zoo", "junction and line")]
+    ("wrong", "advice"), [("lines", "'line'"), ("juncton", "'junction'"), ("zoo", "there are junction, line")]
 )
 def test_an_unknown_scene_is_refused_with_advice(wrong: str, advice: str) -> None:
     with pytest.raises(ValueError, match=advice):

@@ -1,0 +1,28 @@
+"""onnxruntime as anyone would use it: what benchmarks compare this package with."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from edgenode.records import U8
+
+
+class PlainSession:
+    """One session with onnxruntime's defaults, or, `tuned`, with one thread that does not spin."""
+
+    def __init__(self, model: Path, tuned: bool) -> None:
+        os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        if tuned:
+            options.intra_op_num_threads = 1
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._session = onnxruntime.InferenceSession(str(model), options)
+        _, height, width, _ = self._session.get_inputs()[0].shape
+        self.size: tuple[int, int] = (int(width), int(height))
+
+    def run(self, images: U8) -> None:
+        """Classify uint8 [N, H, W, 3] and throw the answer away."""
+        self._session.run(None, {"images": images})
