@@ -21,6 +21,7 @@ from edgenode.delivery.home_assistant import (
     discovery_messages,
 )
 from edgenode.delivery.topics import Topics
+from edgenode.records import CameraStatus
 
 FACTS = NodeFacts(
     topics=Topics("edgenode/v1", "gateway-7"),
@@ -125,27 +126,57 @@ def test_topics_are_those_the_node_publishes_on() -> None:
     assert json.loads(line["components"]["take_snapshot"]["payload_press"]) == {"args": {"camera": "line_1"}}
 
 
-def states_of(template: str) -> str:
-    """What a template of the two forms used here makes of each state; the words are the node's."""
-    found = re.fullmatch(
-        r"\{\{ '(\w+)' if (not \()?value_json\.state (not in|in|==) (.+?)\)? else '(\w+)' \}\}", template
-    )
-    assert found is not None, template
-    return found[4]
+def shown(template: str, state: str) -> str:
+    """What Home Assistant makes of a state: its templates are Jinja's, with the payload as `value_json`."""
+    jinja2 = pytest.importorskip("jinja2")
+    return str(jinja2.Template(template).render(value_json={"state": state}))
 
 
-def test_templates_speak_of_states_that_exist() -> None:
-    from edgenode.records import CameraStatus
+@pytest.mark.parametrize(
+    ("state", "connected", "problem"),
+    [
+        (CameraStatus.ONLINE, "ON", "OFF"),
+        (CameraStatus.STALE, "ON", "ON"),
+        (CameraStatus.OFFLINE, "OFF", "ON"),
+        (CameraStatus.DISABLED, "OFF", "OFF"),
+        (CameraStatus.FAILED, "OFF", "ON"),
+        (CameraStatus.FROZEN, "ON", "ON"),
+        (CameraStatus.BLIND, "ON", "ON"),
+        (CameraStatus.MOVED, "ON", "ON"),
+        (CameraStatus.ENDED, "ON", "OFF"),
+    ],
+)
+def test_a_camera_in_each_state(state: CameraStatus, connected: str, problem: str) -> None:
+    camera = devices()[1]["components"]
+    assert shown(camera["connectivity"]["value_template"], state.value) == connected
+    assert shown(camera["problem"]["value_template"], state.value) == problem
+    availability = camera["region_belt"]["availability"][1]
+    available = "online" if connected == "ON" else "offline"
+    assert shown(availability["value_template"], state.value) == available
+    assert available in (availability["payload_available"], availability["payload_not_available"])
 
-    known = {status.value for status in CameraStatus} | {"online", "degraded", "stopped", "offline"}
+
+@pytest.mark.parametrize(
+    ("state", "connected", "problem", "available"),
+    [
+        ("online", "ON", "OFF", "online"),
+        ("degraded", "ON", "ON", "online"),
+        ("stopped", "OFF", "OFF", "offline"),
+        ("offline", "OFF", "OFF", "offline"),
+    ],
+)
+def test_a_node_in_each_state(state: str, connected: str, problem: str, available: str) -> None:
+    node = devices()[0]["components"]
+    assert state in node["state"]["options"]
+    assert shown(node["connectivity"]["value_template"], state) == connected
+    assert shown(node["problem"]["value_template"], state) == problem
     for entity in entities():
-        templates = [
-            entity.get("value_template"),
-            *(a["value_template"] for a in entity.get("availability", [])),
-        ]
-        for template in filter(None, templates):
-            if " if " in template:
-                assert set(re.findall(r"'(\w+)'", states_of(template))) <= known
+        if "availability" in entity:
+            assert shown(entity["availability"][0]["value_template"], state) == available
+
+
+def test_every_state_of_a_camera_is_tried_above() -> None:
+    assert len(CameraStatus) == 9
 
 
 def test_messages_are_retained() -> None:
