@@ -1,7 +1,8 @@
 """Missing parts on a real bench (`docs/examples/missing_part.toml`), scored by `edgenode replay` itself.
 
-Each half of the clip is judged by a model that has learnt from the other half alone. The intervals in
-tests/data/bottles.csv were read from the frames by eye.
+The clip falls into three parts, in which the left bottle is taken; the left and the middle one; the right one.
+Each part is judged by a model that has learnt from the two others alone. The intervals in tests/data/bottles.csv
+were read from the frames by eye.
 """
 
 from __future__ import annotations
@@ -15,9 +16,7 @@ import pytest
 from tests.profiles import LABELS, edgenode, fit, trainer, workplace
 
 CLIP = "intel_bottle-detection.mp4"
-MIDDLE_S = 17.0
-"""Before the second time that bottles are taken: an absence lies wholly in one half."""
-HALVES = ((0.0, MIDDLE_S), (MIDDLE_S, 40.0))
+PARTS = ((0.0, 15.0), (15.0, 30.0), (30.0, 40.0))
 BOXES = {
     "left": "0.03,0.30,0.27,0.92",
     "middle": "0.38,0.30,0.62,0.92",
@@ -29,19 +28,20 @@ pytestmark = pytest.mark.timeout(300)
 
 @pytest.fixture(scope="module")
 def scores(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """What `replay --truth` says of the whole clip, by the model of the first half and of the second."""
+    """What `replay --truth` says of the whole clip, by the models that have not seen the part of that number."""
     folder = tmp_path_factory.mktemp("missing_part")
     clip = shared_data / "clips" / CLIP
     regions = [f"--region={name}={box}" for name, box in BOXES.items()]
     found = []
-    for number, (from_s, to_s) in enumerate(HALVES):
-        pictures = folder / f"half_{number}"
-        trainer(
-            "collect", clip, *regions, "--labels", LABELS / "bottles.csv", "--out", pictures,
-            "--every", "133ms", "--from", str(from_s), "--to", str(to_s), "--margin", "0.15",
-        )  # fmt: skip
-        model = fit(pictures, folder / f"half_{number}.onnx", 10)
-        config = workplace(folder / f"by_{number}", "missing_part.toml", {CLIP: clip, "bottle.onnx": model})
+    for number in range(len(PARTS)):
+        pictures = folder / f"pictures_{number}"
+        for from_s, to_s in (part for other, part in enumerate(PARTS) if other != number):
+            trainer(
+                "collect", clip, *regions, "--labels", LABELS / "bottles.csv", "--out", pictures,
+                "--every", "200ms", "--from", str(from_s), "--to", str(to_s), "--margin", "0.15",
+            )  # fmt: skip
+        model = fit(pictures, folder / f"without_{number}.onnx", 10)
+        config = workplace(folder / f"part_{number}", "missing_part.toml", {CLIP: clip, "bottle.onnx": model})
         printed = edgenode(config, "replay", "--truth", LABELS / "bottles.csv", "--json")
         found.append(dict(json.loads(printed)["score"]["total"]))
     return found
@@ -50,7 +50,7 @@ def scores(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[
 def test_every_absence_is_reported_once_and_nothing_else(scores: list[dict[str, Any]]) -> None:
     pairs, false, missed = [], [], []
     for number, score in enumerate(scores):
-        begin_s, end_s = HALVES[1 - number]
+        begin_s, end_s = PARTS[number]
         pairs += [each for each in score["pairs"] if begin_s <= each["start_s"] < end_s]
         false += [each for each in score["false"] if begin_s <= each["start_s"] < end_s]
         missed += [each for each in score["missed"] if begin_s <= each["start_s"] < end_s]
@@ -63,4 +63,4 @@ def test_every_absence_is_reported_once_and_nothing_else(scores: list[dict[str, 
     ]
     for pair in pairs:
         assert abs(pair["start_error_s"]) <= 0.5, pair
-        assert abs(pair["end_error_s"]) <= 1.0, pair
+        assert abs(pair["end_error_s"]) <= 1.5, pair
