@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST_OPTIONS ?=
 DEMO_OPTIONS ?=
 
-.PHONY: help demo test check format reference test-long test-interop demo-models clean
+.PHONY: help demo test check format reference test-long test-interop demo-models deb clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -47,6 +47,9 @@ test-interop: $(VENV)/.dev ## run the tests against other programs (Node-RED, a 
 
 demo-models: $(VENV)/.dev ## teach the demo's models anew, from the drawn scenes
 	@$(BIN)/python -m trainer.scene_models edgenode/demo/models
+
+deb: ## build a Debian package into dist/ (needs dh-virtualenv, debhelper, build-essential)
+	@scripts/debian-package.sh
 
 clean: ## remove what was made, .venv too
 	rm -rf $(VENV) build dist out .mypy_cache .pytest_cache .ruff_cache .hypothesis

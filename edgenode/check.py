@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgenode.config_file import LoadedSettings
+from edgenode.config_file import LoadedSettings, MistakenFileError, load
 from edgenode.decision_setup import build_rules, model_of, region_labels, regions_of
 from edgenode.errors import ConfigurationError, EdgeNodeError
 from edgenode.host import is_loopback, readable_by_all, unreadable, unwritable, usb_device
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from edgenode.inference.card import ModelCard
 
 _NAMED = re.compile(r"^(?P<path>[a-z_]+(?:\.\w+)+)(?P<place>[^:]*): (?P<reason>.*)$", re.DOTALL)
+
+_WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,25 @@ def rule_problems(settings: Settings, cards: Mapping[str, ModelCard]) -> list[st
     except ConfigurationError as error:
         return error.problems
     return []
+
+
+def prove(path: Path, environ: Mapping[str, str], probes: Probes | None = None) -> LoadedSettings:
+    """The configuration at `path`, proven. Raises ConfigurationError with every mistake, of form and of reference.
+
+    What a wrong file refers to is proven too, as far as its mistakes leave it clear what is meant.
+    """
+    try:
+        loaded = load(path, environ)
+    except MistakenFileError as error:
+        if error.rest is None:
+            raise
+        wrong = {str(key[-1]) for key in error.mistaken} - {"name"}
+        more = [text for text in problems(error.rest, probes) if not wrong & set(_WORD.findall(text))]
+        raise ConfigurationError([*error.problems, *more]) from error
+    found = problems(loaded, probes)
+    if found:
+        raise ConfigurationError(found)
+    return loaded
 
 
 def problems(loaded: LoadedSettings, probes: Probes | None = None) -> list[str]:

@@ -57,14 +57,9 @@ def proven(config_path: Path) -> LoadedSettings:
 
     Raises ConfigurationError carrying all of them.
     """
-    from edgenode.check import problems
-    from edgenode.config_file import load
+    from edgenode.check import prove
 
-    loaded = load(config_path, os.environ)
-    found = problems(loaded)
-    if found:
-        raise ConfigurationError(found)
-    return loaded
+    return prove(config_path, os.environ)
 
 
 def read_settings(config_path: Path) -> Settings:

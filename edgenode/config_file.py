@@ -23,7 +23,7 @@ from edgenode.errors import ConfigurationError
 from edgenode.nearest import suggestion
 from edgenode.settings import ENV_PREFIX, Settings
 from edgenode.settings_keys import Place, place_at
-from edgenode.settings_repair import hidden_mistakes
+from edgenode.settings_repair import repair
 from edgenode.toml_places import KeyPath, key_lines
 
 MAX_FILE_BYTES = 1 << 20
@@ -95,14 +95,43 @@ def load(path: Path, environ: Mapping[str, str]) -> LoadedSettings:
         settings = _GivenSettings(**document)
     except ValidationError as error:
         errors: list[Any] = list(error.errors(include_url=False, include_input=True))
-        errors += hidden_mistakes(_GivenSettings, document, errors)
+        mended = repair(_GivenSettings, document, errors)
+        errors += mended.hidden
         found = sorted(
             (_rank(key, lines, from_environment), f"{_where(path, key, lines, from_environment)}: {text}")
             for key, text in map(_explain, errors)
         )
-        raise ConfigurationError(list(dict.fromkeys(text for _, text in found)) + problems) from None
+        problems = list(dict.fromkeys(text for _, text in found)) + problems
+        rest = None
+        if isinstance(mended.settings, Settings) and mended.keeps_names:
+            rest = _loaded(mended.settings, path, content, lines, from_environment)
+        raise MistakenFileError(problems, rest, mended.changed) from None
+    loaded = _loaded(settings, path, content, lines, from_environment)
     if problems:
-        raise ConfigurationError(problems)
+        raise MistakenFileError(problems, loaded)
+    return loaded
+
+
+class MistakenFileError(ConfigurationError):
+    """The file's form is wrong. `rest` is what it says without its mistakes, where the names in it still mean
+    what they meant: so that what it refers to can be proven in the same go."""
+
+    def __init__(
+        self, problems: list[str], rest: LoadedSettings | None, mistaken: frozenset[KeyPath] = frozenset()
+    ) -> None:
+        super().__init__(problems)
+        self.rest = rest
+        self.mistaken = mistaken
+        """The keys that `rest` lacks."""
+
+
+def _loaded(
+    settings: Settings,
+    path: Path,
+    content: bytes,
+    lines: Mapping[KeyPath, int],
+    from_environment: Mapping[KeyPath, str],
+) -> LoadedSettings:
     base_dir = path.absolute().parent
     return LoadedSettings(
         settings=_anchored(settings, base_dir),

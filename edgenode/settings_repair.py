@@ -10,7 +10,8 @@ from __future__ import annotations
 import copy
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -19,16 +20,33 @@ from edgenode.settings_keys import place_at
 from edgenode.toml_places import KeyPath
 
 _ROUNDS = 6
+_NAMING = ("name", "cameras", "regions", "models", "rules")
 
 
-def hidden_mistakes(
-    model: type[BaseModel], document: Mapping[str, Any], errors: Iterable[Any]
-) -> Iterator[Any]:
-    """Errors of validating `document` that the given `errors` (pydantic's) hid; changes no argument."""
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """What came out of making a document right."""
+
+    hidden: tuple[Any, ...]
+    """Pydantic's errors that others had hidden."""
+    settings: BaseModel | None
+    """The document without what is wrong in it; None where even that could not be validated."""
+    changed: frozenset[KeyPath]
+    """The keys that were taken out or filled in."""
+
+    @property
+    def keeps_names(self) -> bool:
+        """Whether everything that others refer to by name is still there under its own name."""
+        return not any(key[0] != "node" and (key[-1] in _NAMING or len(key) == 1) for key in self.changed)
+
+
+def repair(model: type[BaseModel], document: Mapping[str, Any], errors: Iterable[Any]) -> Repair:
+    """Validate `document` again and again without what the `errors` (pydantic's) speak of; changes no argument."""
     repaired = copy.deepcopy(dict(document))
     changed: set[KeyPath] = set()
     numbers = itertools.count()
     found: list[Any] = list(errors)
+    hidden: list[Any] = []
     # Each round lays open what stands one level further out: region, camera, list of cameras, the whole.
     for _ in range(_ROUNDS):
         for error in found:
@@ -37,12 +55,11 @@ def hidden_mistakes(
                     _replace(repaired, key, error["type"], next(numbers))
                     changed.add(key)
         try:
-            model(**repaired)
+            return Repair(tuple(hidden), model(**repaired), frozenset(changed))
         except ValidationError as error:
             found = list(error.errors(include_url=False, include_input=True))
-            yield from (item for item in found if _is_own_mistake(item, changed))
-        else:
-            return
+            hidden += [item for item in found if _is_own_mistake(item, changed)]
+    return Repair(tuple(hidden), None, frozenset(changed))
 
 
 def _is_own_mistake(item: Any, changed: set[KeyPath]) -> bool:

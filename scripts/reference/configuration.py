@@ -49,7 +49,7 @@ start from, and `docs/rules.md` explains states, rules and conditions.
 - A **size** is written `"256KiB"`, `"64MiB"` or `"1GiB"`; a bare number is bytes.
 - A **name** is `[a-z][a-z0-9_]*` of at most 32 characters, so that rules can use it.
 - A **fraction** is a number from 0 to 1; a **point** is `[x, y]` in fractions of the frame.
-- A **path** is best written in full. Files of models and sources may be relative to the configuration file.
+- A relative **path** begins at the folder of the configuration file.
 
 Any key can also come from the environment, which wins over the file: `EDGENODE__MQTT__HOST`, and for cameras, regions
 and rules by name, `EDGENODE__CAMERAS__LINE_1__SOURCE`. `SIGHUP` or the command `reload` applies a changed file;

@@ -37,7 +37,7 @@ def test_a_broker_that_comes_later_gets_everything_in_order(
     for number in range(500):
         node.publish_event(event(number), None)
     wait_for(lambda: node.status().outbox_messages == 500, "everything is on the disk")
-    assert "cannot be reached" in node.status().reason
+    wait_for(lambda: "cannot be reached" in node.status().reason, "the reason is said")
     broker.start()
     listener = Listener(broker.port, "edgenode/v1/gateway-7/events/#")
     try:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from edgenode.check import Probes, problems, warnings
+from edgenode.check import Probes, problems, prove, warnings
 from edgenode.config_file import LoadedSettings, load
-from edgenode.errors import ModelError
+from edgenode.errors import ConfigurationError, ModelError
 from edgenode.host import is_loopback, unwritable, usb_device
 from edgenode.inference.card import (
     GoldenVector,
@@ -238,3 +238,45 @@ def test_what_works_and_may_not_be_meant_is_a_warning(tmp_path: Path) -> None:
     ]
     found.path.chmod(0o640)
     assert len(warnings(found)) == 3
+
+
+def test_a_file_of_wrong_form_is_proven_as_far_as_its_mistakes_leave_clear(tmp_path: Path) -> None:
+    file = tmp_path / "edgenode.toml"
+    file.write_text(
+        """
+[node]
+name = "Gate Way"
+state_dir = "state"
+[models.defects]
+file = "nothere.onnx"
+[[cameras]]
+name = "line_1"
+source = "missing.mp4"
+fps = "five"
+  [[cameras.regions]]
+  name = "belt"
+  model = "defect"
+"""
+    )
+    with pytest.raises(ConfigurationError) as refused:
+        prove(file, {})
+    text = "\n".join(refused.value.problems)
+    for each in ("node.name", "cameras[0].fps", "models.defects.file", "cameras[0].source", 'mean "defects"'):
+        assert each in text, text
+
+
+def test_a_wrong_name_does_not_make_what_refers_to_it_wrong(tmp_path: Path) -> None:
+    file = tmp_path / "edgenode.toml"
+    file.write_text(
+        """
+[[cameras]]
+name = "Line 1"
+source = "synthetic:line"
+[[rules]]
+name = "r"
+when = 'line_1.frame == "defect"'
+"""
+    )
+    with pytest.raises(ConfigurationError) as refused:
+        prove(file, {})
+    assert len(refused.value.problems) == 1
