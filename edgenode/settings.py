@@ -233,8 +233,7 @@ class CameraSettings(Section):
     loop: bool = False
     """Play a file again when it ends."""
     detect_moves: bool = False
-    """For a fixed camera: when it is turned or pushed it is `moved` and its regions are `invalid`, until it looks
-    where it looked, or is switched off and on."""
+    """Tell when a fixed camera was turned or pushed: it is `moved` then, and its regions are `invalid`."""
     priority: Annotated[int, Field(ge=0, le=9)] = 5
     """Accepted, and without effect so far."""
     open_timeout: Annotated[float, BeforeValidator(parse_duration), Field(gt=0.0, le=60.0)] = 5.0
