@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from edgenode.config_file import LoadedSettings
     from edgenode.settings import Settings
 
+_AGO = re.compile(r"\d+(\.\d+)?(ms|s|m|h|d)")
 DEFAULT_CONFIG = Path("/etc/edgenode/edgenode.toml")
 
 config_option = click.option(
@@ -71,11 +73,17 @@ def read_settings(config_path: Path) -> Settings:
 
 
 def moment_of(text: str, option: str) -> datetime:
-    """The UTC instant of RFC 3339 `text`. Raises click's error for `option`."""
+    """The UTC instant of RFC 3339 `text`, or so long ago ("90s", "1h"). Raises click's error for `option`."""
+    if _AGO.fullmatch(text):
+        from edgenode.settings import parse_duration
+
+        return datetime.now(UTC) - timedelta(seconds=float(parse_duration(text)))
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
-        raise click.BadParameter(f"{text!r} is no RFC 3339 time", param_hint=option) from error
+        raise click.BadParameter(
+            f"{text!r} is no RFC 3339 time and no duration such as 1h", param_hint=option
+        ) from error
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 

@@ -72,7 +72,7 @@ def export_command(config_path: Path, out: Path | None) -> None:
 
 @outbox_group.command("replay")
 @config_option
-@click.option("--since", required=True, help="RFC 3339 time, such as 2026-01-31T12:00:00Z.")
+@click.option("--since", required=True, help="RFC 3339 time, or how long ago: 1h.")
 def replay_command(config_path: Path, since: str) -> None:
     """Send again what was acknowledged since then. For a node that is stopped; a running one takes the command
     `replay_events` over MQTT."""
