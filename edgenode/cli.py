@@ -73,7 +73,7 @@ def read_settings(config_path: Path) -> Settings:
 
 
 def moment_of(text: str, option: str) -> datetime:
-    """The UTC instant of RFC 3339 `text`, or so long ago ("90s", "1h"). Raises click's error for `option`."""
+    """The UTC instant of RFC 3339 `text`, or so long ago ("90s"). Raises click's error for `option`."""
     if _AGO.fullmatch(text):
         from edgenode.settings import parse_duration
 

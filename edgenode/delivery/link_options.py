@@ -24,7 +24,8 @@ class LinkOptions:
     connect_timeout_s: float = 5.0
     """For TCP and TLS, and once more for the broker's CONNACK."""
     first_pause_s: float = 1.0
-    longest_pause_s: float = 30.0
+    longest_pause_s: float = 5.0
+    """Between tries to reach a broker that is away: it is found again within 5 s of its return."""
     slow_pause_s: float = 20.0
     """At least this long between tries that are refused, or lost again and again: three a minute at most."""
     quick_loss_s: float = 15.0

@@ -31,6 +31,9 @@ def test_a_broker_that_comes_later_gets_everything_in_order(
     mosquitto_factory: Factory, tmp_path: Path
 ) -> None:
     broker = mosquitto_factory()
+    broker.start()
+    listener = Listener(broker.port, "edgenode/v1/gateway-7/events/#")  # its session waits at the broker
+    broker.stop()
     tally = Tally()
     node = publisher(broker.port, tmp_path / "state", tally)
     node.start()
@@ -39,7 +42,6 @@ def test_a_broker_that_comes_later_gets_everything_in_order(
     wait_for(lambda: node.status().outbox_messages == 500, "everything is on the disk")
     wait_for(lambda: "cannot be reached" in node.status().reason, "the reason is said")
     broker.start()
-    listener = Listener(broker.port, "edgenode/v1/gateway-7/events/#")
     try:
         wait_for(lambda: len({e["id"] for e in listener.events()}) == 500, "every event arrived")
         seqs = [e["seq"] for e in listener.events()]
