@@ -60,12 +60,15 @@ class EventFile:
 
     def publish_event(self, event: Event, jpeg: bytes | None) -> None:
         from edgenode.decision.evidence import link_hash
+        from edgenode.delivery.identity import ClockReading
         from edgenode.delivery.messages import chained_message, event_message
 
         del jpeg
         self.events.append(event)
         if self._file is not None:
-            message = event_message(self._origin, event, len(self.events), "unsynchronised")
+            message = event_message(
+                self._origin, event, len(self.events), ClockReading("unsynchronised", None)
+            )
             if self._chain:
                 message, self._head = chained_message(message, self._head, link_hash)
             self._file.write(message.payload.decode() + "\n")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import secrets
+import struct
 import subprocess
 import sys
 import threading
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -20,6 +22,8 @@ _TIME_ERROR = 5
 """adjtimex's answer while the kernel's clock is not disciplined by anybody."""
 _TIMEX_BYTES = 512
 """struct timex is 208 bytes on 64-bit Linux; more is harmless, less would be overwritten memory."""
+_STA_NANO = 0x2000
+"""Set in the kernel's status while it counts its offset in nanoseconds instead of microseconds."""
 _CLOCK_KEEP_S = 30.0
 
 
@@ -72,6 +76,15 @@ def _milliseconds(at: datetime) -> int:
     return int(at.timestamp() * 1000.0)
 
 
+@dataclass(frozen=True, slots=True)
+class ClockReading:
+    """How far the machine's clock can be trusted."""
+
+    quality: ClockQuality
+    offset_s: float | None
+    """What the kernel still has to correct, seconds; None where that is not known."""
+
+
 class ClockCheck:
     """Says whether the machine's clock is disciplined by a time source. Any thread; asked at most twice a
     minute.
@@ -94,24 +107,27 @@ class ClockCheck:
         self._lock = threading.Lock()
         self._asks_kernel: bool | None = None
         self._asked_s: float | None = None
-        self._quality: ClockQuality = "unsynchronised"
+        self._reading = ClockReading("unsynchronised", None)
 
-    def quality(self) -> ClockQuality:
+    def reading(self) -> ClockReading:
         now_s = self._clock.monotonic()
         with self._lock:
             if self._asked_s is None or now_s - self._asked_s >= _CLOCK_KEEP_S:
                 self._asked_s = now_s
-                self._quality = "synchronised" if self._synchronised() else "unsynchronised"
-            return self._quality
+                self._reading = self._ask()
+            return self._reading
 
-    def _synchronised(self) -> bool:
+    def quality(self) -> ClockQuality:
+        return self.reading().quality
+
+    def _ask(self) -> ClockReading:
         if self._asks_kernel is None:
             self._asks_kernel = self._kernel_may_be_asked()
         if self._asks_kernel:
             answer = _adjtimex()
             if answer is not None:
-                return answer != _TIME_ERROR
-        return self._flag_file.exists()
+                return reading_of(*answer)
+        return ClockReading("synchronised" if self._flag_file.exists() else "unsynchronised", None)
 
     def _kernel_may_be_asked(self) -> bool:
         try:
@@ -129,10 +145,20 @@ class ClockCheck:
             return False
 
 
-def _adjtimex() -> int | None:
-    """The kernel's clock state, 0 to 5; None where it does not tell (not Linux, not permitted)."""
+def reading_of(state: int, timex: bytes) -> ClockReading:
+    """What the kernel's answer means: its clock state, 0 to 5, and `struct timex` of a 64-bit Linux."""
+    if state == _TIME_ERROR:
+        return ClockReading("unsynchronised", None)
+    offset = struct.unpack_from("=q", timex, 8)[0]
+    status = struct.unpack_from("=i", timex, 40)[0]
+    return ClockReading("synchronised", offset / (1e9 if status & _STA_NANO else 1e6))
+
+
+def _adjtimex() -> tuple[int, bytes] | None:
+    """The kernel's clock state and its details; None where it does not tell (not Linux, not permitted)."""
+    timex = ctypes.create_string_buffer(_TIMEX_BYTES)
     try:
-        state = int(ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES)))
+        state = int(ctypes.CDLL(None, use_errno=True).adjtimex(timex))
     except AttributeError:
         return None
-    return state if state >= 0 else None
+    return (state, timex.raw) if state >= 0 else None

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from edgenode.delivery.identity import ClockReading
 from edgenode.delivery.payloads import (
     CameraStatePayload,
     ClassificationPayload,
@@ -135,7 +136,7 @@ def model_message(topics: Topics, model: str, identity: ModelIdentity, card: Jso
 
 
 def event_message(
-    origin: Origin, event: Event, seq: int, clock: ClockQuality, snapshot_seq: int | None = None
+    origin: Origin, event: Event, seq: int, clock: ClockReading, snapshot_seq: int | None = None
 ) -> Message:
     """One step of an event, with CloudEvents' binary attributes as MQTT 5 user properties."""
     payload = EventPayload(
@@ -144,7 +145,8 @@ def event_message(
         seq=seq,
         boot=origin.boot,
         node=origin.topics.node,
-        clock=clock,
+        clock=clock.quality,
+        clock_offset_s=None if clock.offset_s is None else round(clock.offset_s, 9),
         rule=event.rule,
         event_type=event.event_type.value,
         severity=event.severity.value,

@@ -192,6 +192,8 @@ class EventPayload(Payload):
     """Name of the node."""
     clock: ClockQuality
     """Whether the gateway's clock is disciplined: whether the times can be trusted."""
+    clock_offset_s: float | None
+    """What the gateway's kernel still had to correct in its clock, seconds; null where that is not known."""
     rule: str
     """Name of the rule."""
     event_type: Literal["start", "update", "end"]

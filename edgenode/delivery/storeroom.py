@@ -168,7 +168,7 @@ class Storeroom:
             self._observer.deliver_seconds(max(0.0, now_s - each.handed_s))
 
     def _drafts(self, event: Event, jpeg: bytes | None, expires_at: datetime) -> list[Draft]:
-        clock = self._clock_check.quality()
+        clock = self._clock_check.reading()
         has_picture = jpeg is not None
 
         def build(seq: int) -> Message:

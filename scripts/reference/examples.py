@@ -10,6 +10,7 @@ import numpy as np
 
 from edgenode.delivery import messages
 from edgenode.delivery.commands import reply_message
+from edgenode.delivery.identity import ClockReading
 from edgenode.delivery.messages import Origin
 from edgenode.delivery.payloads import CommandPayload, LossRange
 from edgenode.delivery.topics import Topics
@@ -95,7 +96,7 @@ def example_messages() -> dict[str, Message]:
         "camera_snapshot": messages.camera_snapshot_message(TOPICS, CAMERA, _JPEG, None),
         "region_state": messages.region_message(TOPICS, _DECISION, _EVENT.id),
         "classification": messages.classification_message(TOPICS, _PREDICTION),
-        "event": messages.event_message(_ORIGIN, _EVENT, 412, "synchronised", 413),
+        "event": messages.event_message(_ORIGIN, _EVENT, 412, ClockReading("synchronised", 0.000021), 413),
         "event_snapshot": messages.event_snapshot_message(_ORIGIN, _EVENT, _JPEG, 413),
         "outbox_notice": messages.notice_message(_ORIGIN, 414, lost, _AT, "synchronised"),
         "model": messages.model_message(TOPICS, MODEL, _IDENTITY, card),

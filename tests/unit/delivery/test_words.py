@@ -17,7 +17,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from edgenode.clock import ManualClock
-from edgenode.delivery.identity import ClockCheck, Uuid7, replay_uuid7
+from edgenode.delivery.identity import ClockCheck, ClockReading, Uuid7, replay_uuid7
 from edgenode.delivery.link_options import QUICK_LOSSES, Suspicion
 from edgenode.delivery.mailbox import MAX_EVENT_BYTES, MAX_EVENTS, Mailbox
 from edgenode.delivery.messages import (
@@ -62,10 +62,10 @@ def a_prediction(label: str = "defect", region: str = "belt") -> Prediction:
 
 
 def test_an_event_is_the_same_bytes_every_time() -> None:
-    message = event_message(ORIGIN, an_event(), 412, "synchronised")
+    message = event_message(ORIGIN, an_event(), 412, ClockReading("synchronised", 2.1e-5))
     assert message.payload == (
         b'{"schema":"edgenode/v1","id":"id0","n":0,"seq":412,"boot":"6f0c1d0a","node":"gateway-7",'
-        b'"clock":"synchronised","rule":"scratch","event_type":"start","severity":"warning","camera":"line_1",'
+        b'"clock":"synchronised","clock_offset_s":0.000021,"rule":"scratch","event_type":"start","severity":"warning","camera":"line_1",'
         b'"region":"belt","label":"defect","probability":0.91,"value":null,'
         b'"started_at":"2026-11-23T20:50:37.326000Z","ended_at":null,"captured_at":"2026-11-23T20:50:37.326000Z",'
         b'"reason":"3 of 5","model":{"name":"surface","version":"3","sha256":"' + b"ab" * 32 + b'"},'
