@@ -13,7 +13,7 @@ from pathlib import Path
 from edgenode.capture.camera import Camera, CameraSpec
 from edgenode.capture.turns import turns_for
 from edgenode.clock import Clock
-from edgenode.inference.card import InputSpec
+from edgenode.inference.card import ModelCard
 from edgenode.inference.classifier import Classifier
 from edgenode.inference.engine import Engine, EngineOptions
 from edgenode.inference.sample_buffer import BufferCounts, BufferLimits, SampleBuffer
@@ -86,7 +86,7 @@ class Pipeline:
         wanted: dict[str, tuple[CameraSpec, tuple[object, ...]]] = {}
         for camera in settings.cameras:
             spec = camera_spec(camera, settings, cards, base_dir, realtime)
-            wanted[camera.name] = (spec, _key(spec, cards, settings, realtime))
+            wanted[camera.name] = (spec, _key(spec, cards, realtime))
         self._stop_cameras(
             [
                 name
@@ -205,16 +205,10 @@ class Pipeline:
             self._metrics.forget_camera(name)
 
 
-def _key(
-    spec: CameraSpec, cards: Mapping[str, object], settings: Settings, realtime: bool
-) -> tuple[object, ...]:
+def _key(spec: CameraSpec, cards: Mapping[str, ModelCard], realtime: bool) -> tuple[object, ...]:
     """Equal keys: the running camera already does what the new configuration asks."""
-    inputs: list[tuple[str, str, InputSpec]] = [
-        (cutter.name, cutter.model, cards[cutter.model].input)  # type: ignore[attr-defined]
-        for cutter in spec.cutters
-    ]
-    del settings
-    return (spec.settings, tuple(inputs), spec.keep_frames, spec.base_dir, realtime)
+    inputs = tuple((cutter.name, cutter.model, cards[cutter.model].input) for cutter in spec.cutters)
+    return (spec.settings, inputs, spec.keep_frames, spec.base_dir, realtime)
 
 
 class _CameraObserver:
