@@ -23,7 +23,7 @@ WORLD = World(
             ("crossing", "stop_line"): LABELS,
             ("gate", "frame"): LABELS,
         },
-        ("maintenance",),
+        ("maintenance", "passage_left"),
     )
 )
 
