@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST_OPTIONS ?=
 DEMO_OPTIONS ?=
 
-.PHONY: help demo test check format reference test-long test-interop demo-models deb clean
+.PHONY: help demo test check format reference test-long demo-models deb clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -23,7 +23,7 @@ demo: $(VENV)/.demo ## see it work: drawn cameras, bundled models, a broker, a l
 
 test: $(VENV)/.dev ## run all tests but the long ones (PYTEST_OPTIONS="-k rules")
 	@scripts/system-packages.sh
-	@$(BIN)/python -m pytest -m "not slow and not interop" $(PYTEST_OPTIONS)
+	@$(BIN)/python -m pytest -m "not slow" $(PYTEST_OPTIONS)
 
 check: $(VENV)/.dev ## lint, formatting and types
 	@$(BIN)/ruff check .
@@ -40,10 +40,6 @@ reference: $(VENV)/.dev ## write the generated documents and dashboards from the
 test-long: $(VENV)/.dev ## run the tests that take minutes
 	@scripts/system-packages.sh
 	@$(BIN)/python -m pytest -m slow $(PYTEST_OPTIONS)
-
-test-interop: $(VENV)/.dev ## run the tests against other programs (Node-RED, a browser, foreign brokers)
-	@scripts/system-packages.sh
-	@$(BIN)/python -m pytest -m interop $(PYTEST_OPTIONS)
 
 demo-models: $(VENV)/.dev ## teach the demo's models anew, from the drawn scenes
 	@$(BIN)/python -m trainer.scene_models edgenode/demo/models

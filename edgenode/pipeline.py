@@ -37,6 +37,8 @@ class _Serving:
 
     engine: Engine
     buffer: SampleBuffer
+    inference: InferenceSettings
+    """What engine and buffer were made with; other settings need new ones."""
     unwatch: Callable[[], None] = field(default=lambda: None)
 
 
@@ -148,7 +150,11 @@ class Pipeline:
             serving = self._serving.get(name)
             if serving is not None and serving.engine.classifier is classifier:
                 continue
-            if serving is not None and serving.engine.misfit(classifier) is None:
+            if (
+                serving is not None
+                and serving.inference == inference
+                and serving.engine.misfit(classifier) is None
+            ):
                 self.swap(name, classifier).close()
                 continue
             if serving is not None:
@@ -169,7 +175,7 @@ class Pipeline:
             EngineOptions(max_batch=inference.max_batch, max_wait_s=inference.max_wait, clock=self._clock),
         )
         unwatch = self._metrics.watch_samples(name, buffer.counts)
-        self._serving[name] = _Serving(engine, buffer, unwatch)
+        self._serving[name] = _Serving(engine, buffer, inference, unwatch)
         self._metrics.model_serving(classifier.identity)
         self._health.watch(f"model {name}", lambda: engine.heartbeat_s, STALL_LIMIT_S)
         engine.start()
