@@ -163,7 +163,10 @@ class _BoundedServer(HTTPServer):
         self.content = content
         self._request_limit_s = request_limit_s
         self._lock = threading.Lock()
-        self._open: dict[socket.socket, tuple[float, threading.Thread]] = {}
+        self._open: dict[socket.socket, float] = {}
+        """Requests being answered, and since when."""
+        self._threads: list[threading.Thread] = []
+        """Of requests; one may still be ending when its request is gone from `_open`."""
         if ":" in listen[0]:
             self.address_family = socket.AF_INET6
         super().__init__(listen, _Handler)
@@ -182,11 +185,12 @@ class _BoundedServer(HTTPServer):
                 thread = threading.Thread(
                     target=self._serve, args=(request, client_address), name="http", daemon=True
                 )
-                self._open[request] = (time.monotonic(), thread)
+                self._open[request] = time.monotonic()
+                self._threads = [each for each in self._threads if each.is_alive()] + [thread]
+                thread.start()  # under the lock: a thread that has not started yet would count as ended
             else:
                 thread = None
         if thread is not None:
-            thread.start()
             return
         with contextlib.suppress(OSError):
             request.setblocking(False)
@@ -211,13 +215,13 @@ class _BoundedServer(HTTPServer):
         """Runs every `_POLL_S`: cuts connections that are over their time."""
         limit = time.monotonic() - self._request_limit_s
         with self._lock:
-            late = [request for request, (since, _) in self._open.items() if since < limit]
+            late = [request for request, since in self._open.items() if since < limit]
             for request in late:
                 _cut(request)
 
     def cut_and_join(self, timeout_s: float) -> bool:
         with self._lock:
-            threads = [thread for _, thread in self._open.values()]
+            threads = list(self._threads)
             for request in self._open:
                 _cut(request)
         deadline = time.monotonic() + timeout_s

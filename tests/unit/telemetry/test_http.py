@@ -16,7 +16,7 @@ from edgenode.clock import ManualClock
 from edgenode.errors import ConfigurationError
 from edgenode.records import JsonObject
 from edgenode.telemetry.health import Health
-from edgenode.telemetry.http import MAX_CONNECTIONS, HttpServer
+from edgenode.telemetry.http import MAX_CONNECTIONS, HttpServer, _BoundedServer
 from edgenode.telemetry.metrics import Metrics
 
 
@@ -221,3 +221,27 @@ def test_a_page_that_fails_is_500_and_the_listener_lives(caplog: pytest.LogCaptu
     finally:
         assert server.stop(20.0)
     assert "answering GET / failed" in caplog.text
+
+
+def test_stop_waits_for_a_thread_whose_request_is_already_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end of a request's thread, made long enough to be seen."""
+    over, may_end = threading.Event(), threading.Event()
+    real = _BoundedServer.shutdown_request
+
+    def slow(server: _BoundedServer, request: object) -> None:
+        real(server, request)  # type: ignore[arg-type]
+        over.set()
+        may_end.wait(20.0)
+
+    monkeypatch.setattr(_BoundedServer, "shutdown_request", slow)
+    node = Node()
+    node.server.start()
+    node.ask("/healthz")
+    assert over.wait(20.0)
+    ended = node.server.stop(0.1)
+    running = [thread for thread in threading.enumerate() if thread.name == "http"]
+    may_end.set()
+    for thread in running:
+        thread.join(20.0)
+    assert running
+    assert not ended, "it said that every thread had ended"
