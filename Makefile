@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST_OPTIONS ?=
 DEMO_OPTIONS ?=
 
-.PHONY: help demo test check format reference test-long demo-models deb clean
+.PHONY: help demo test check format reference test-long test-interop demo-models deb clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -41,6 +41,9 @@ test-long: $(VENV)/.dev ## run the tests that take minutes
 	@scripts/system-packages.sh
 	@$(BIN)/python -m pytest -m slow $(PYTEST_OPTIONS)
 
+test-interop: $(VENV)/.dev $(VENV)-tensorflow/.made ## import models that Keras and TensorFlow make (installs both, 1.6 GB)
+	@EDGENODE_TEST_TENSORFLOW=$(abspath $(VENV)-tensorflow)/bin/python $(BIN)/python -m pytest tests/interop $(PYTEST_OPTIONS)
+
 demo-models: $(VENV)/.dev ## teach the demo's models anew, from the drawn scenes
 	@$(BIN)/python -m trainer.scene_models edgenode/demo/models
 
@@ -48,7 +51,7 @@ deb: ## build a Debian package into dist/ (needs dh-virtualenv, debhelper, build
 	@scripts/debian-package.sh
 
 clean: ## remove what was made, .venv too
-	rm -rf $(VENV) build dist out .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-tensorflow build dist out .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.made: scripts/venv.sh
@@ -65,3 +68,9 @@ $(VENV)/.dev: $(VENV)/.made pyproject.toml
 	@echo "installing the node, the trainer and the tests' tools"
 	@$(PIP) install --quiet --editable '.[demo,trainer,dev]'
 	@touch $@ $(VENV)/.demo
+
+$(VENV)-tensorflow/.made: scripts/venv.sh tests/interop/requirements.txt
+	@scripts/venv.sh "$(PYTHON)" "$(VENV)-tensorflow"
+	@echo "installing TensorFlow and Keras into an environment of their own"
+	@$(VENV)-tensorflow/bin/python -m pip --disable-pip-version-check install --quiet -r tests/interop/requirements.txt
+	@touch $@
