@@ -33,7 +33,7 @@ from edgenode.settings import Settings
 from edgenode.telemetry.health import Health, HealthStatus
 from edgenode.telemetry.http import HttpServer
 from edgenode.telemetry.metrics import Metrics
-from edgenode.wiring import load_classifiers, model_path
+from edgenode.wiring import fallen_back, load_classifiers, model_path
 
 if TYPE_CHECKING:
     from edgenode.decision.decider import Decider
@@ -304,6 +304,8 @@ class Node:
             self.publisher.set_node_state(status, reason)
 
     def _announce(self, classifiers: dict[str, Classifier]) -> None:
+        fallen = fallen_back(self.settings, classifiers)
+        self.health.condition("provider", not fallen, fallen)
         self.publisher.publish_info(node_info(self.settings, classifiers))
         for name, classifier in classifiers.items():
             self.publisher.publish_model(name, classifier.identity, card_summary(classifier.card))
