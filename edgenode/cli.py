@@ -146,6 +146,8 @@ def _lazy(group: click.Group, name: str, module: str, attribute: str, help_text:
 _lazy(main, "replay", "edgenode.commands.replay", "replay_command", "Replay files and score the events.")
 _lazy(main, "bench", "edgenode.commands.bench", "bench_command", "Measure this machine, side by side.")
 _lazy(main, "demo", "edgenode.commands.demo", "demo_command", "Drawn scenes, bundled models, live results.")
+_lazy(main, "tune", "edgenode.commands.tune", "tune_command", "Measure, and choose threads, batch, provider.")
+_lazy(main, "energy", "edgenode.commands.energy", "energy_group", "What this machine draws; calibrate it.")
 _lazy(main, "model", "edgenode.commands.model", "model_group", "Inspect and manage model files.")
 _lazy(main, "outbox", "edgenode.commands.outbox", "outbox_group", "Look into the event store.")
 _lazy(main, "snapshot", "edgenode.commands.snapshot", "snapshot_command", "One picture, regions drawn.")

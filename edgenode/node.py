@@ -24,17 +24,16 @@ from edgenode.errors import ConfigurationError, EdgeNodeError
 from edgenode.inference.onnx_file import file_sha256
 from edgenode.memory import StateDirectory
 from edgenode.node_commands import command_table
+from edgenode.node_energy import NodeEnergy
 from edgenode.node_evidence import DropNotes, evidence_picture
 from edgenode.node_status import card_summary, node_info, status_page_state
 from edgenode.pipeline import STALL_LIMIT_S, Pipeline
 from edgenode.records import CameraReport, CameraStatus
 from edgenode.settings import Settings
-from edgenode.telemetry.energy import EnergyMeter
 from edgenode.telemetry.health import Health, HealthStatus
 from edgenode.telemetry.http import HttpServer
-from edgenode.telemetry.inference_energy import InferenceEnergy
 from edgenode.telemetry.metrics import Metrics
-from edgenode.wiring import load_classifiers, model_path
+from edgenode.wiring import fallen_back, load_classifiers, model_path
 
 if TYPE_CHECKING:
     from edgenode.decision.decider import Decider
@@ -82,8 +81,7 @@ class Node:
         self._broker: EmbeddedBroker | None = None
         self._remembered_s = 0.0
         self._measured_s = 0.0
-        self._meter = EnergyMeter.of_this_machine()
-        self._energy = self._inference_energy()
+        self._energy = NodeEnergy(settings, self.metrics, self._set_pace)
         self._announced = ""
         self._drop_notes = DropNotes(self)
 
@@ -105,7 +103,6 @@ class Node:
 
     def _start(self) -> None:
         settings = self.settings
-        self.metrics.register(self._meter)
         classifiers = load_classifiers(settings, self.base_dir)
         self._stack.append(("models", lambda: _close_all(classifiers)))
         decider, rules = self._deciding(settings, classifiers)
@@ -182,7 +179,7 @@ class Node:
         self._judge()
         if now_s - self._measured_s >= MEASURE_S:
             self._measured_s = now_s
-            self._energy.tick()
+            self._energy.tick(now_s)
             self._drop_notes.look()
             for model, psi in self.desk.drift().items():
                 self.metrics.drift(model, psi)
@@ -201,6 +198,8 @@ class Node:
             for name in ("node", "mqtt", "http", "outbox")
             if getattr(settings, name) != getattr(self.settings, name)
         ]
+        if (misfit := self._energy.misfit(settings)) is not None:
+            fixed.append(misfit)
         if fixed:
             raise ConfigurationError(fixed)
         classifiers = self._classifiers_for(settings, base_dir)
@@ -213,8 +212,8 @@ class Node:
         self.settings, self.base_dir = settings, base_dir
         self.desk.swap(decider, rules, self.clock.monotonic(), self.clock.now())
         self.desk.watch_drift(_drift_references(classifiers))
-        self._energy = self._inference_energy()
         self.pipeline.apply(settings, base_dir, classifiers)
+        self._energy.apply(settings)
         for name in gone:
             self.reports.pop(name, None)
             self.publisher.forget_camera(name)
@@ -273,13 +272,8 @@ class Node:
             if self.pipeline.classifier(name) is not classifier:
                 classifier.close()
 
-    def _inference_energy(self) -> InferenceEnergy:
-        return InferenceEnergy(
-            self._meter,
-            self.metrics.run_seconds,
-            self.metrics.inference_joules,
-            self.settings.inference.threads,
-        )
+    def _set_pace(self, camera: str, share: float) -> None:
+        self.pipeline.set_pace(camera, share)
 
     def _camera_report(self, report: CameraReport) -> None:
         self.reports[report.camera] = report
@@ -310,6 +304,8 @@ class Node:
             self.publisher.set_node_state(status, reason)
 
     def _announce(self, classifiers: dict[str, Classifier]) -> None:
+        fallen = fallen_back(self.settings, classifiers)
+        self.health.condition("provider", not fallen, fallen)
         self.publisher.publish_info(node_info(self.settings, classifiers))
         for name, classifier in classifiers.items():
             self.publisher.publish_model(name, classifier.identity, card_summary(classifier.card))

@@ -24,7 +24,8 @@ def node_info(settings: Settings, classifiers: Mapping[str, Classifier]) -> Json
         "version": __version__,
         "python": platform.python_version(),
         "machine": platform.machine(),
-        "provider": settings.inference.provider,
+        "provider": " ".join(sorted({c.provider for c in classifiers.values()}))
+        or settings.inference.provider,
         "cameras": [
             {
                 "name": camera.name,

@@ -119,6 +119,11 @@ class Pipeline:
         running = self._cameras.get(name)
         return running.camera if running is not None else None
 
+    def set_pace(self, name: str, share: float) -> None:
+        """Let camera `name` classify this share of its frames, above 0 to 1; unknown ones are passed over."""
+        if (running := self._cameras.get(name)) is not None:
+            running.camera.set_pace(share)
+
     def cameras(self) -> list[str]:
         return list(self._cameras)
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -23,16 +22,11 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from edgenode.records import Severity
-from edgenode.settings_values import Duration, Fraction, Name, NodeName, Point, Size
+from edgenode.settings_energy import EnergySettings
+from edgenode.settings_values import Duration, Fraction, Name, NodeName, Point, Section, Size
 from edgenode.settings_values import parse_duration as parse_duration  # the trainer reads durations too
 
 ENV_PREFIX = "EDGENODE__"
-
-
-class Section(BaseModel):
-    """A table of the file. Unknown keys are refused; values do not change after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def default_node_name() -> str:
@@ -235,7 +229,7 @@ class CameraSettings(Section):
     detect_moves: bool = False
     """Tell when a fixed camera was turned or pushed: it is `moved` then, and its regions are `invalid`."""
     priority: Annotated[int, Field(ge=0, le=9)] = 5
-    """Accepted, and without effect so far."""
+    """Where `[energy]` sets a limit, cameras of 0 are slowed first and those of 9 last."""
     open_timeout: Annotated[float, BeforeValidator(parse_duration), Field(gt=0.0, le=60.0)] = 5.0
     """How long opening the source may take."""
     read_timeout: Annotated[float, BeforeValidator(parse_duration), Field(gt=0.0, le=60.0)] = 5.0
@@ -313,6 +307,8 @@ class Settings(BaseSettings):
     """Metrics, health and the status page. There is no password."""
     inference: InferenceSettings = InferenceSettings()
     """How models are run, all of them alike."""
+    energy: EnergySettings = EnergySettings()
+    """What the machine draws, and what it may draw."""
     outbox: OutboxSettings = OutboxSettings()
     """The store in which events wait for the broker."""
     models: dict[Name, ModelSettings] = {}

@@ -96,6 +96,7 @@ class Camera:
         self._stopping = threading.Event()
         self._wake = threading.Event()
         self._enabled = spec.settings.enabled
+        self._pace = 1.0
         self._index = 0
         self._fault = ""
         self._heartbeat_s = clock.monotonic()
@@ -142,6 +143,10 @@ class Camera:
         if enabled is not self._enabled:
             self._enabled = enabled
             self._wake.set()
+
+    def set_pace(self, share: float) -> None:
+        """Classify only this share of the frames that are due, above 0 to 1. Any thread."""
+        self._pace = share
 
     def request_frame(self, timeout_s: float) -> Frame | None:
         """The next good frame, masks applied, due or not; None when none came in time. Any thread."""
@@ -272,7 +277,7 @@ class Camera:
             return False
         moment = clocks.pacing.moment(grab)
         fresh = not source.info.live or grab.recalled or clocks.freshness.is_new(arrived_s, grab.media_s)
-        due = clocks.schedule.due(moment.time_s)
+        due = clocks.schedule.due(moment.time_s, self._pace)
         if not fresh:
             if due:
                 self._observer.gate_skipped(self.name, "late")
@@ -304,7 +309,7 @@ class Camera:
         self._observer.packets(self.name, grab.packets)
         moment = clocks.pacing.moment(grab)
         clocks.freshness.is_new(self._clock.monotonic(), grab.media_s)
-        if clocks.schedule.due(moment.time_s):
+        if clocks.schedule.due(moment.time_s, self._pace):
             self._observer.gate_skipped(self.name, "packet")
         if self._desk.wanted and self._gate is not None:
             self._gate.demand()

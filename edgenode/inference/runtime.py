@@ -16,7 +16,7 @@ os.environ["ORT_DISABLE_TELEMETRY"] = (
 
 import onnxruntime
 
-from edgenode.errors import ModelError
+from edgenode.errors import ModelError, ProviderError
 
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
@@ -52,7 +52,8 @@ def available_providers() -> tuple[str, ...]:
 
 
 def open_session(data: bytes, threads: int, provider: str, where: str) -> Any:
-    """An `InferenceSession` of the model in `data`. Raises ModelError, whatever onnxruntime raises.
+    """An `InferenceSession` of the model in `data`. Raises ModelError, whatever onnxruntime raises; ProviderError
+    where only the provider is to blame.
 
     Intra-op threads as given, without spinning: at 10 pictures a second two spinning threads burn 49.5 ms of
     CPU a picture, waiting ones 6.0. One inter-op thread, sequential, denormals as zero, errors alone logged.
@@ -61,7 +62,7 @@ def open_session(data: bytes, threads: int, provider: str, where: str) -> Any:
     if provider not in PROVIDERS:
         raise ModelError(f"{where}: unknown provider {provider!r}; one of {', '.join(PROVIDERS)}")
     if provider not in available_providers():
-        raise ModelError(
+        raise ProviderError(
             f"{where}: provider {provider!r} is not in this onnxruntime {runtime_version()}, which has "
             f"{', '.join(available_providers())}; install {_PACKAGES[provider]} or set inference.provider"
         )
@@ -86,7 +87,7 @@ def open_session(data: bytes, threads: int, provider: str, where: str) -> Any:
         raise ModelError(f"{where}: onnxruntime refuses the model: {first_line(error)}") from error
     used: Sequence[str] = session.get_providers()
     if wanted not in used:
-        raise ModelError(
+        raise ProviderError(
             f"{where}: provider {provider!r} did not start; its libraries or its device are missing "
             f"(onnxruntime would have used {', '.join(used)})"
         )
