@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import logging
 import os
@@ -15,6 +16,7 @@ from edgenode import exit_codes
 from edgenode.config_file import LoadedSettings
 from edgenode.errors import ConfigurationError, EdgeNodeError
 from edgenode.node import Node
+from edgenode.settings import Settings
 from edgenode.telemetry.logs import chosen_form, set_up_logging
 from edgenode.telemetry.notify import Notifier
 from edgenode.telemetry.redaction import known_secrets
@@ -58,18 +60,18 @@ def run_daemon(loaded: LoadedSettings, load_again: Callable[[], LoadedSettings])
 def _set_up_logging(loaded: LoadedSettings) -> None:
     settings = loaded.settings
     form = chosen_form(settings.node.log_format, os.environ)
-    set_up_logging(settings.node.log_level, form, known_secrets(settings) | _password_in_file(loaded))
+    set_up_logging(settings.node.log_level, form, known_secrets(settings) | _secrets_in_files(settings))
 
 
-def _password_in_file(loaded: LoadedSettings) -> set[str]:
-    """What `mqtt.password_file` holds now; nothing where it cannot be read, which the connection tells."""
-    path = loaded.settings.mqtt.password_file
-    if path is None:
-        return set()
-    try:
-        return {path.read_text(encoding="utf-8").strip("\r\n")} - {""}
-    except (OSError, UnicodeDecodeError):
-        return set()
+def _secrets_in_files(settings: Settings) -> set[str]:
+    """What the files with the broker's password and the HTTP token hold now; nothing where one cannot be read,
+    which those who use it tell."""
+    found = set()
+    for path in (settings.mqtt.password_file, settings.http.token_file):
+        if path is not None:
+            with contextlib.suppress(OSError, UnicodeDecodeError):
+                found.add(path.read_text(encoding="utf-8").strip("\r\n"))
+    return found - {""}
 
 
 def _serve(
