@@ -6,6 +6,7 @@ import contextlib
 import faulthandler
 import logging
 import os
+import resource
 import signal
 import threading
 import time
@@ -17,7 +18,7 @@ from edgenode.config_file import LoadedSettings
 from edgenode.errors import ConfigurationError, EdgeNodeError
 from edgenode.node import Node
 from edgenode.settings import Settings
-from edgenode.telemetry.logs import chosen_form, set_up_logging
+from edgenode.telemetry.logs import chosen_form, log_uncaught, set_up_logging
 from edgenode.telemetry.notify import Notifier
 from edgenode.telemetry.redaction import known_secrets
 
@@ -30,7 +31,10 @@ def run_daemon(loaded: LoadedSettings, load_again: Callable[[], LoadedSettings])
     Returns the exit code. Called on the main thread; signal handlers only set flags.
     """
     faulthandler.enable()
+    # the broker's password and the cameras' are in this process's memory
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     _set_up_logging(loaded)
+    log_uncaught()
     stop = threading.Event()
     node = Node(loaded.settings, loaded.base_dir)
 
