@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from edgenode import settings as settings_module
+from edgenode import settings_access as settings_access_module
 from edgenode import settings_energy as energy_module
 from edgenode.settings import Settings
 from edgenode.settings_values import parse_duration, parse_size
@@ -80,7 +81,9 @@ class Table:
 
 def tables() -> list[Table]:
     """Every table of the file in the order of the settings tree, each after the one it stands in."""
-    docs = attribute_docstrings(settings_module) | attribute_docstrings(energy_module)
+    docs: dict[tuple[str, str], str] = {}
+    for module in (settings_module, settings_access_module, energy_module):
+        docs |= attribute_docstrings(module)
     found: list[Table] = []
     for name, field in Settings.model_fields.items():
         model = model_in(field.annotation)
