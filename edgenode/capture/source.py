@@ -81,9 +81,11 @@ class Grab:
     name: str = ""
     """File name of the picture, from folders."""
     skipped: bool = False
-    """A closed gate kept the packet: there is no picture."""
+    """The packet was not decoded, by a closed gate or because it is `late`: there is no picture."""
     recalled: bool = False
     """Decoded later than it came, because a gate opened."""
+    late: bool = False
+    """Skipped because it waited too long on its way: the reader had fallen behind."""
 
     def rgb(self) -> U8:
         """The picture, uint8 [H, W, 3] RGB, converted now; the caller may write to it.
