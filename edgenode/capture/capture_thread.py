@@ -246,4 +246,5 @@ class CaptureThread:
             base_dir=spec.base_dir,
             turn=self._turn,
             gate=self._gate,
+            hurry=self._intake.hurry,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -32,6 +33,8 @@ class Intake:
         spec = parts.spec
         self.name = spec.settings.name
         self.index = first_index
+        self.hurry = threading.Event()
+        """Set while the frames that are read are old."""
         self._fps = spec.settings.fps
         self._realtime = spec.realtime
         self._observer = parts.observer
@@ -47,7 +50,7 @@ class Intake:
         """A source was opened: everything about time starts anew, and `watch` looks at its pictures."""
         self._info = info
         self._path.restart(watch)
-        self._freshness = Freshness()
+        self._freshness = Freshness(self.hurry)
         self._pacing = Pacing(info, self._fps, self._realtime, self._clock)
         self._schedule = FrameSchedule(self._fps)
 

@@ -27,6 +27,7 @@ class RtspSource:
                 live=True,
                 keyframes_only=options.keyframes_only,
                 turn=options.turn,
+                hurry=options.hurry,
                 gate=options.gate,
                 enough_fps=options.enough_fps,
             )

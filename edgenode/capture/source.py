@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,6 +45,8 @@ class SourceOptions:
     """Of compressed streams: says which packets are decoded."""
     turn: Turn = field(default_factory=Turn)
     """Of the thread that reads: a source begins it before it computes and ends it before it waits."""
+    hurry: threading.Event = field(default_factory=threading.Event)
+    """Set while the reader has fallen behind a live stream: key frames alone are decoded then."""
 
 
 @dataclass(frozen=True, slots=True)

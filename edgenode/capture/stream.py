@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -45,6 +46,8 @@ class StreamSettings:
     gate: PacketGate | None = None
     turn: Turn = field(default_factory=Turn)
     """Begun before decoding; ended before a live stream waits for its network."""
+    hurry: threading.Event = field(default_factory=threading.Event)
+    """While set key frames alone are decoded, and from its end on up to the next one."""
 
 
 class VideoStream:
@@ -102,6 +105,7 @@ class VideoStream:
         self._bytes = 0
         self._kept = KeptPackets()
         self._catching_up = False
+        self._hurried = False
         self._looked_at: set[int | None] = set()
         self._gate = self._settings.gate
         if self._gate is not None:
@@ -145,14 +149,24 @@ class VideoStream:
             raise read_error(error, self._settings.shown, self._settings.read_timeout_s) from None
         if packet.size == 0 and self._settings.live:
             raise SourceEndedError(f"{self._settings.shown} has ended")
-        if self._settings.enough_fps > 0.0 and packet.is_keyframe and packet.pts is not None:
-            alone = self._choice.alone(float(packet.pts * packet.time_base))
-            self._context.skip_frame = "NONKEY" if alone or self._settings.keyframes_only else "DEFAULT"
+        self._choose(packet)
         self._count += 1 if packet.size else 0
         self._bytes += packet.size
         if self._gate is not None and packet.size and self._gated(packet, self._gate):
             return
         self._decode(packet, None)
+
+    def _choose(self, packet: av.Packet) -> None:
+        """Whether key frames alone are decoded from `packet` on."""
+        settings = self._settings
+        if settings.hurry.is_set():
+            self._hurried = True
+            self._context.skip_frame = "NONKEY"
+        elif packet.is_keyframe and (self._hurried or settings.enough_fps > 0.0):
+            self._hurried = alone = False
+            if settings.enough_fps > 0.0 and packet.pts is not None:
+                alone = self._choice.alone(float(packet.pts * packet.time_base))
+            self._context.skip_frame = "NONKEY" if alone or settings.keyframes_only else "DEFAULT"
 
     def _gated(self, packet: av.Packet, gate: PacketGate) -> bool:
         """Whether the packet needs no decoding now: kept, or dealt with already."""
