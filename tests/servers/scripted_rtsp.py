@@ -14,20 +14,38 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 
 import av
 
+from edgenode.records import U8
+
 _CLOCK = 90_000
+_KIND = 96
 _MOST = 1400
 
 
 @dataclass(frozen=True)
 class Unit:
-    """One access unit: its NAL units, without start codes."""
+    """One access unit: its NAL units without start codes (H.264), or all of it in one piece (MPEG-4)."""
 
     nals: list[bytes]
     keyframe: bool
+
+
+def mpeg4_units(pictures: list[U8], fps: int = 25) -> list[Unit]:
+    """MPEG-4 part 2, key frames alone, each with its headers: what some old cameras can be switched to."""
+    context = av.CodecContext.create("mpeg4", "w")
+    context.height, context.width = pictures[0].shape[:2]
+    context.pix_fmt, context.time_base, context.gop_size = "yuv420p", Fraction(1, fps), 1
+    context.thread_count = 1
+    packets = []
+    for number, picture in enumerate(pictures):
+        frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+        frame.pts, frame.time_base = number, Fraction(1, fps)
+        packets += context.encode(frame)
+    return [Unit([bytes(packet)], True) for packet in packets if packet.size]
 
 
 def access_units(clip: Path) -> list[Unit]:
@@ -61,12 +79,16 @@ class Script:
     """Frames of a connection after which nothing more comes, though it stays open; 0: none."""
     damage: Callable[[int, bytes], bytes] = lambda _, packet: packet
     """Frame number and RTP packet to what is sent in its place."""
+    noise: bytes = b""
+    """Sent between packets, outside of their frames."""
     status: str = "200 OK"
     """Of the answer to DESCRIBE."""
     junk: bytes = b""
     """Sent in place of any answer, where not empty."""
-    payload_type: int = 96
-    frozen: threading.Event = field(default_factory=threading.Event)
+    codec: str = "H264"
+    """Or "MP4V-ES", with `mpeg4_units`."""
+    hold: threading.Event = field(default_factory=threading.Event)
+    """Set: frames are made, and wait in the camera. Cleared: they all leave at once."""
 
 
 class ScriptedRtsp:
@@ -78,6 +100,9 @@ class ScriptedRtsp:
         self._listener = socket.create_server(("127.0.0.1", port))
         self.port: int = self._listener.getsockname()[1]
         self.connections = 0
+        self.made_at_s: dict[int, float] = {}
+        """Place in `units` to the monotonic instant at which the frame was last made."""
+        self._place = 0
         self._sockets: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
         self._thread = threading.Thread(target=self._accept, name="scripted-rtsp")
@@ -151,44 +176,74 @@ class ScriptedRtsp:
         return (head + body).encode()
 
     def _description(self) -> str:
-        kind = self.script.payload_type
-        sets = [nal for nal in self.script.units[0].nals if nal[0] & 31 in (7, 8)]
-        sprop = ",".join(base64.b64encode(nal).decode() for nal in sets)
+        script = self.script
+        if script.codec == "H264":
+            sets = [nal for nal in script.units[0].nals if nal[0] & 31 in (7, 8)]
+            sprop = ",".join(base64.b64encode(nal).decode() for nal in sets)
+            form = f"packetization-mode=1;sprop-parameter-sets={sprop}"
+        else:
+            start = script.units[0].nals[0]
+            form = f"profile-level-id=1;config={start[: start.index(bytes.fromhex('000001b6'))].hex()}"
         return (
             "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=scripted\r\nc=IN IP4 0.0.0.0\r\nt=0 0\r\n"
-            f"m=video 0 RTP/AVP {kind}\r\na=rtpmap:{kind} H264/{_CLOCK}\r\n"
-            f"a=fmtp:{kind} packetization-mode=1;sprop-parameter-sets={sprop}\r\na=control:track\r\n"
+            f"m=video 0 RTP/AVP {_KIND}\r\na=rtpmap:{_KIND} {script.codec}/{_CLOCK}\r\n"
+            f"a=fmtp:{_KIND} {form}\r\na=control:track\r\n"
         )
 
     def _play(self, connection: socket.socket) -> None:
+        """Frames at the script's pace, from the next key frame on."""
         sequence = number = 0
+        while not self.script.units[self._place % len(self.script.units)].keyframe:
+            self._place += 1
+        waiting: list[tuple[int, Unit]] = []
         due_s = time.monotonic()
         while not self._closing.is_set():
             script = self.script
-            if script.frozen.is_set() or (script.stop_after and number >= script.stop_after):
+            if script.stop_after and number >= script.stop_after:
+                if not _open(connection):
+                    return
                 self._closing.wait(0.02)
                 due_s = time.monotonic()
-                connection.setblocking(False)
-                try:
-                    if not connection.recv(1, socket.MSG_PEEK):
-                        return  # the client went away
-                except BlockingIOError:
-                    pass
-                finally:
-                    connection.setblocking(True)
                 continue
-            unit = script.units[number % len(script.units)]
-            time_s = script.time_s(number) if script.time_s is not None else number / script.fps
-            stamp = int(time_s * _CLOCK) & 0xFFFFFFFF
-            for last, payload in _fragments(unit.nals):
-                head = bytes([0x80, script.payload_type | (0x80 if last else 0)])
-                packet = head + sequence.to_bytes(2, "big") + stamp.to_bytes(4, "big") + b"\0\0\0\1" + payload
-                packet = script.damage(number, packet)
-                connection.sendall(b"$\0" + len(packet).to_bytes(2, "big") + packet)
-                sequence = (sequence + 1) & 0xFFFF
+            place = self._place % len(script.units)
+            self._place += 1
+            self.made_at_s[place] = time.monotonic()
+            waiting.append((number, script.units[place]))
             number += 1
+            while waiting and not script.hold.is_set():
+                sequence = self._send(connection, *waiting.pop(0), sequence)
             due_s += 1.0 / script.fps
             self._closing.wait(max(0.0, due_s - time.monotonic()))
+
+    def _send(self, connection: socket.socket, number: int, unit: Unit, sequence: int) -> int:
+        script = self.script
+        time_s = script.time_s(number) if script.time_s is not None else number / script.fps
+        stamp = int(time_s * _CLOCK) & 0xFFFFFFFF
+        pieces = _fragments(unit.nals) if script.codec == "H264" else _pieces(unit.nals[0])
+        for last, payload in pieces:
+            head = bytes([0x80, _KIND | (0x80 if last else 0)])
+            packet = head + sequence.to_bytes(2, "big") + stamp.to_bytes(4, "big") + b"\0\0\0\1" + payload
+            packet = script.damage(number, packet)
+            connection.sendall(script.noise + b"$\0" + len(packet).to_bytes(2, "big") + packet)
+            sequence = (sequence + 1) & 0xFFFF
+        return sequence
+
+
+def _open(connection: socket.socket) -> bool:
+    """Whether the client is still there."""
+    connection.setblocking(False)
+    try:
+        return bool(connection.recv(1, socket.MSG_PEEK))
+    except BlockingIOError:
+        return True
+    finally:
+        connection.setblocking(True)
+
+
+def _pieces(data: bytes) -> Iterator[tuple[bool, bytes]]:
+    """RTP payloads of one MPEG-4 picture (RFC 6416), and whether each is its last."""
+    for at in range(0, len(data), _MOST):
+        yield at + _MOST >= len(data), data[at : at + _MOST]
 
 
 def _request(requests: object) -> tuple[str, str] | None:
