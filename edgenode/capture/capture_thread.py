@@ -192,7 +192,7 @@ class CaptureThread:
             watch = None
             if source.info.live:
                 watch = PictureWatch(spec.limits, kind in LIVE_KINDS, self._parts.moves)
-            self._intake.opened(source.info, watch)
+            self._intake.opened(source.info, watch, buffered=kind is AddressKind.RTSP)
             self._read_all(source, kind)
         finally:
             self._turn.end()

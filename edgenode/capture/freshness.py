@@ -29,16 +29,19 @@ class Freshness:
     lateness is gone; while they are read and not used it shrinks. Where it does not, even with `hurry` set (the
     source then decodes next to nothing), the stream's clock stood still, jumped or runs too slowly: that is
     learned, and the frames are new.
-    Without one (MJPEG): the first frame after a stall is old, and so are those that follow it much faster than
+    Where the other side is `buffered` (RTSP), a connection may begin with what was kept there, up to seconds old: the
+    first frame is never new, and those that follow it are not as long as they come faster than they were made.
+    Without a clock (MJPEG): the first frame after a stall is old, and so are those that follow it much faster than
     frames usually come. What piles up before a slow reader the source itself must know.
     """
 
-    def __init__(self, hurry: threading.Event | None = None) -> None:
+    def __init__(self, hurry: threading.Event | None = None, buffered: bool = False) -> None:
         self._hurry = hurry if hurry is not None else threading.Event()
         self._hurry.clear()
         self._arrived_s: float | None = None
         self._usual_lag_s = self._usual_at_s = self._drift = 0.0
         self._lag_s = 0.0
+        self._settled = not buffered
         self._late = False
         self._jumped = False
         """Since frames were last in time: the lag grew at once, not little by little."""
@@ -56,7 +59,13 @@ class Freshness:
         if previous_s is None:
             self._learn(arrived_s, lag_s, 0.0)
             self._lag_s = lag_s
-            return True
+            return self._settled
+        if not self._settled:
+            made_s = arrived_s - previous_s - (lag_s - self._lag_s)
+            self._settled = 2.0 * (arrived_s - previous_s) >= made_s
+            self._learn(arrived_s, lag_s, 0.0)
+            self._lag_s = lag_s
+            return self._settled
         step_s, self._lag_s = lag_s - self._lag_s, lag_s
         interval_s = arrived_s - previous_s
         stalled = interval_s > max(GAP_S, 3.0 * self._usual_s)

@@ -46,11 +46,12 @@ class Intake:
         self._pause = pause
         self._path = FramePath(spec.settings, spec.cutters, parts.offer, parts.observer, parts.desk, gate)
 
-    def opened(self, info: SourceInfo, watch: PictureWatch | None) -> None:
-        """A source was opened: everything about time starts anew, and `watch` looks at its pictures."""
+    def opened(self, info: SourceInfo, watch: PictureWatch | None, buffered: bool) -> None:
+        """A source was opened: everything about time starts anew, and `watch` looks at its pictures.
+        `buffered`: it may begin with old ones."""
         self._info = info
         self._path.restart(watch)
-        self._freshness = Freshness(self.hurry)
+        self._freshness = Freshness(self.hurry, buffered)
         self._pacing = Pacing(info, self._fps, self._realtime, self._clock)
         self._schedule = FrameSchedule(self._fps)
 
@@ -75,7 +76,7 @@ class Intake:
         if self._called_away(moment.wait_s):
             return True
         captured_at = self._clock.now()
-        if grab.recalled:
+        if self._info.live:
             captured_at -= timedelta(seconds=max(0.0, self._clock.monotonic() - moment.captured_s))
         stamp = Stamp(self.index - 1, moment.captured_s, captured_at)
         try:

@@ -26,6 +26,8 @@ MAX_PIXELS = 64_000_000
 """Larger pictures than this are refused; an 8K frame has 33 million."""
 _HD_LINES = 720
 _UNSPECIFIED = 2
+_PARSED = ("h264", "hevc", "mpeg4")
+"""Their packets do not say where a picture ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,9 @@ class VideoStream:
         self._kept = KeptPackets()
         self._catching_up = False
         self._hurried = False
+        self._came_s = time.monotonic()
+        # a parser hands out a picture when the next one begins: the packet before tells when it came
+        self._parsed = self._settings.live and self.codec in _PARSED
         self._looked_at: set[int | None] = set()
         self._gate = self._settings.gate
         if self._gate is not None:
@@ -147,6 +152,7 @@ class VideoStream:
             raise SourceEndedError(f"{self._settings.shown} has ended") from None
         except av.error.FFmpegError as error:
             raise read_error(error, self._settings.shown, self._settings.read_timeout_s) from None
+        came_s, self._came_s = self._came_s, time.monotonic()
         if packet.size == 0 and self._settings.live:
             raise SourceEndedError(f"{self._settings.shown} has ended")
         self._choose(packet)
@@ -154,7 +160,7 @@ class VideoStream:
         self._bytes += packet.size
         if self._gate is not None and packet.size and self._gated(packet, self._gate):
             return
-        self._decode(packet, None)
+        self._decode(packet, None, came_s if self._parsed else None)
 
     def _choose(self, packet: av.Packet) -> None:
         """Whether key frames alone are decoded from `packet` on."""
@@ -215,8 +221,8 @@ class VideoStream:
         self._catching_up = len(self._kept) > 0
         self._decode(kept.packet, kept.arrived_s)
 
-    def _decode(self, packet: av.Packet, arrived_s: float | None) -> None:
-        """`arrived_s`: when a packet that was kept came."""
+    def _decode(self, packet: av.Packet, arrived_s: float | None, came_s: float | None = None) -> None:
+        """`arrived_s`: when a packet that was kept came; `came_s`: when one did that was not."""
         self._settings.turn.begin()
         began_s = time.perf_counter()
         try:
@@ -236,6 +242,7 @@ class VideoStream:
                 bool(frame.is_corrupt),
                 began_s,
                 arrived_s,
+                came_s,
             )
             began_s = time.perf_counter()
 
@@ -247,6 +254,7 @@ class VideoStream:
         corrupt: bool,
         began_s: float,
         arrived_s: float | None = None,
+        came_s: float | None = None,
     ) -> None:
         media_s = self._media_s(pts_s)
         decode_s = time.perf_counter() - began_s
@@ -259,7 +267,7 @@ class VideoStream:
                 picture,
                 packets=self._count,
                 decode_s=decode_s,
-                captured_s=arrived_s if self._settings.live else None,
+                captured_s=(arrived_s or came_s) if self._settings.live else None,
                 recalled=arrived_s is not None,
             )
         )
