@@ -27,7 +27,11 @@ class SourceError(EdgeNodeError):
 
 
 class SourceRefusedError(SourceError):
-    """The source answered and said no (credentials, wrong path). Retried, at the slowest pace."""
+    """The source answered and said no (wrong path, no permission). A camera that starts up says so, too."""
+
+
+class CredentialsRefusedError(SourceRefusedError):
+    """The camera does not accept user and password. Retried at a slow pace: some lock an account."""
 
 
 class SourceEndedError(EdgeNodeError):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgenode import __version__
+from edgenode.capture.ticker import ticker
 from edgenode.clock import Clock, SystemClock
 from edgenode.decision.evidence import link_hash
 from edgenode.decision_setup import build_decider, build_rules, region_labels
@@ -26,11 +27,11 @@ from edgenode.memory import StateDirectory
 from edgenode.node_commands import command_table
 from edgenode.node_energy import NodeEnergy
 from edgenode.node_evidence import DropNotes, evidence_picture
-from edgenode.node_status import card_summary, node_info, status_page_state
+from edgenode.node_status import card_summary, node_info, overall_state, status_page_state
 from edgenode.pipeline import STALL_LIMIT_S, Pipeline
-from edgenode.records import CameraReport, CameraStatus
+from edgenode.records import CameraReport
 from edgenode.settings import Settings
-from edgenode.telemetry.health import Health, HealthStatus
+from edgenode.telemetry.health import Health
 from edgenode.telemetry.http import HttpServer
 from edgenode.telemetry.http_access import Access
 from edgenode.telemetry.metrics import Metrics
@@ -50,6 +51,9 @@ REMEMBER_S = 1.0
 """At most this much is forgotten of states and open events when the power goes."""
 ON_THE_WAY_S = 0.5
 """Rules see the present this late while no sample comes: those on their way to a model are older than now."""
+PAUSED_S = 5.0
+"""Where even the supervisor was silent for so long, the process was stopped or the machine asleep: threads get as
+long to go on."""
 MEASURE_S = 1.0
 """How often energy and drift are worked out."""
 EMBEDDED = "embedded"
@@ -83,7 +87,8 @@ class Node:
         self._remembered_s = 0.0
         self._measured_s = 0.0
         self._energy = NodeEnergy(settings, self.metrics, self._set_pace)
-        self._announced = ""
+        self.announced = ""
+        """The node's state and its reasons, as last published."""
         self._drop_notes = DropNotes(self)
 
     @property
@@ -131,6 +136,7 @@ class Node:
         if remembered := self._state.recall():
             self.desk.restore(remembered, self.clock.monotonic(), self.clock.now())
         self._stack.append(("publisher", self._stop_publisher))
+        self.health.watch("camera-reports", lambda: ticker.heartbeat_s, STALL_LIMIT_S)
         self.health.watch("publisher", lambda: self.publisher.heartbeat_s, STALL_LIMIT_S)
         self.health.require("models", "outbox", "cameras")
         self.health.condition("models", True)
@@ -168,10 +174,18 @@ class Node:
 
         `beat` is called about ten times a second while every thread makes progress: the watchdog's food.
         """
+        ticked_s = self.clock.monotonic()
+        judge_s = 0.0
         while not self.clock.wait(stop, TICK_S):
             self.tick()
             report = self.health.report()
+            now_s = self.clock.monotonic()
+            if now_s - ticked_s > PAUSED_S:
+                judge_s = now_s + PAUSED_S
+            ticked_s = now_s
             if not report.alive:
+                if now_s < judge_s:
+                    continue
                 raise EdgeNodeError("; ".join(report.reasons))
             if beat is not None:
                 beat()
@@ -290,23 +304,10 @@ class Node:
         self.desk.note(camera, self.clock.now(), f"the {gate} gate {what}")
 
     def _judge(self) -> None:
-        """Turn what the parts say into conditions, and the overall state into the node's state topic."""
-        tried = len(self.reports) == len(self.settings.cameras)
-        poor = sorted(
-            f"{name} {report.status.value}"
-            for name, report in self.reports.items()
-            if report.status not in (CameraStatus.ONLINE, CameraStatus.DISABLED, CameraStatus.ENDED)
-        )
-        self.health.condition("cameras", tried, "" if tried else "not all were tried yet")
-        self.health.condition("pictures", not poor, ", ".join(poor))
-        delivery = self.publisher.status()
-        self.health.condition("broker", delivery.connected, delivery.reason)
-        self.health.condition("outbox", not delivery.degraded, delivery.degraded_reason)
-        report = self.health.report()
-        status = "online" if report.status is HealthStatus.OK else "degraded"
-        reason = "; ".join(report.reasons)
-        if (announced := f"{status} {reason}") != self._announced:
-            self._announced = announced
+        """Tell the world the overall state, when it has changed."""
+        status, reason = overall_state(self.health, self.reports, self.settings, self.publisher.status())
+        if (announced := f"{status} {reason}".strip()) != self.announced:
+            self.announced = announced
             self.publisher.set_node_state(status, reason)
 
     def _announce(self, classifiers: dict[str, Classifier]) -> None:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 from edgenode import __version__
 from edgenode.inference.card import ModelCard
-from edgenode.records import JsonObject
+from edgenode.records import CameraReport, CameraStatus, JsonObject
 from edgenode.settings import Settings
+from edgenode.telemetry.health import Health, HealthStatus
 from edgenode.wiring import models_by_region
 
 if TYPE_CHECKING:
+    from edgenode.delivery.courier import DeliveryStatus
     from edgenode.inference.classifier import Classifier
     from edgenode.node import Node
 
@@ -66,6 +68,24 @@ def card_summary(card: ModelCard) -> JsonObject:
         "macro_f1": evaluation.macro_f1 if evaluation is not None else None,
         "test_samples": evaluation.samples if evaluation is not None else None,
     }
+
+
+def overall_state(
+    health: Health, reports: Mapping[str, CameraReport], settings: Settings, delivery: DeliveryStatus
+) -> tuple[str, str]:
+    """Turn what cameras and delivery say into conditions of `health`; the state and reason for `/state`."""
+    if len(reports) == len(settings.cameras):  # until then the node is not ready, but nothing is wrong
+        health.condition("cameras", True)
+    poor = sorted(
+        f"{name} {report.status.value}"
+        for name, report in reports.items()
+        if report.status not in (CameraStatus.ONLINE, CameraStatus.DISABLED, CameraStatus.ENDED)
+    )
+    health.condition("pictures", not poor, ", ".join(poor))
+    health.condition("broker", delivery.connected, delivery.reason)
+    health.condition("outbox", not delivery.degraded, delivery.degraded_reason)
+    report = health.report()
+    return "online" if report.status is HealthStatus.OK else "degraded", "; ".join(report.reasons)
 
 
 def status_page_state(node: Node) -> JsonObject:

@@ -45,6 +45,13 @@ class CaptureMetrics:
             ["camera", "result"],
             registry=registry,
         )
+        abandoned = Counter(
+            "edgenode_camera_threads_abandoned",
+            "Threads given up because they did not come back from their source; each was replaced.",
+            ["camera"],
+            registry=registry,
+        )
+        self._abandoned = Children[str, Counter](abandoned.labels)
         self._audits = Children[tuple[str, str], Counter](lambda key: audits.labels(*key))
         self._frames = Children[str, Counter](frames.labels)
         self._packets = Children[str, Counter](packets.labels)
@@ -106,6 +113,9 @@ class CaptureMetrics:
 
     def gate_audit(self, camera: str, caught: bool) -> None:
         self._audits[camera, "caught" if caught else "missed"].inc()
+
+    def thread_abandoned(self, camera: str) -> None:
+        self._abandoned[camera].inc()
 
     def forget_camera(self, camera: str) -> None:
         """Called when a reload took the camera away: its gauges go, its counters stay."""

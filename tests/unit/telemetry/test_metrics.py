@@ -42,7 +42,8 @@ edgenode_drift_psi{model}
 edgenode_model_info{model,version,sha256} edgenode_build_info{version,python,machine}
 edgenode_samples_taken_total{model} edgenode_samples_held{model} edgenode_samples_failed_total{camera,reason}
 edgenode_inference_failures_total{model,reason} edgenode_corrupt_frames_total{camera}
-edgenode_camera_reconnects_total{camera} edgenode_camera_fps{camera} edgenode_events_refused_total{}
+edgenode_camera_reconnects_total{camera} edgenode_camera_fps{camera}
+edgenode_camera_threads_abandoned_total{camera} edgenode_events_refused_total{}
 edgenode_commands_total{verb,result}
 """
 
@@ -84,6 +85,7 @@ def busy(tmp_path: Path) -> Metrics:
     metrics.frame_decoded("line_1")
     metrics.packets("line_1", 12)
     metrics.corrupt_frame("line_1")
+    metrics.thread_abandoned("line_1")
     for stage in ("decode", "prepare", "decide"):
         metrics.stage_seconds(stage, 0.004)
     metrics.camera_report(report(reconnects=1))
