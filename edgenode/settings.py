@@ -77,6 +77,8 @@ class MqttSettings(Section):
     """What all topics begin with; the name of the node follows."""
     keepalive: Annotated[float, BeforeValidator(parse_duration), Field(ge=5.0, le=3600.0)] = 10.0
     """How often a silent connection is probed; the broker declares the node `offline` after one and a half of it."""
+    reconnect_pause: Annotated[float, BeforeValidator(parse_duration), Field(ge=0.1, le=3600.0)] = 5.0
+    """Longest pause between two tries to reach a broker that is away."""
     home_assistant: bool = False
     """Publish Home Assistant discovery under `homeassistant/`."""
     classification: Literal["on_change", "all", "off"] = "on_change"
