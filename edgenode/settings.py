@@ -137,6 +137,9 @@ class OutboxSettings(Section):
     """Events older than this expire undelivered."""
     keep: Duration = 86400.0
     """How long delivered events stay for `edgenode outbox replay`."""
+    repeat: Duration = 0.25
+    """When a connection is lost, what was acknowledged so shortly before is sent again: brokers acknowledge before
+    they write to their disk. 0 never."""
     hold_without_subscriber: bool = False
     """Keep an event while the broker answers that nobody subscribes to it (MQTT 5, reason code 16)."""
     chain: bool = False

@@ -10,19 +10,19 @@ from __future__ import annotations
 
 import logging
 import random
-import socket
 import threading
 from collections import deque
 from functools import partial
 from typing import Any, Literal, cast
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edgenode.clock import Backoff, Clock
+from edgenode.delivery.link_client import build_client, packet_bytes, topic_of
 from edgenode.delivery.link_options import (
     Acknowledged,
     Connected,
@@ -32,9 +32,7 @@ from edgenode.delivery.link_options import (
     Received,
     Suspicion,
     failure,
-    read_password,
     refusal,
-    tls_context,
     unanswered,
 )
 from edgenode.delivery.mqtt5_properties import PackedProperties
@@ -83,6 +81,10 @@ class Link:
         """How long the thread may take to end after `stop`."""
         return self._options.connect_timeout_s + _GOODBYE_S + 2 * _LOOP_S
 
+    @property
+    def keepalive_s(self) -> float:
+        return self._options.mqtt.keepalive
+
     def start(self) -> None:
         self._thread.start()
 
@@ -102,7 +104,7 @@ class Link:
         if client is None or generation != self._generation or not self._accepted.is_set():
             return NOT_SENT
         properties = PackedProperties(message) if self._is_5 else None
-        if self._max_packet_bytes is not None and _packet_bytes(message, properties) > self._max_packet_bytes:
+        if self._max_packet_bytes is not None and packet_bytes(message, properties) > self._max_packet_bytes:
             return PACKET_TOO_LARGE
         info = client.publish(
             message.topic, message.payload, message.qos, message.retain, cast("Properties | None", properties)
@@ -172,6 +174,9 @@ class Link:
         self._spoke_5 = self._spoke_5 or (is_5 and lived_s is not None)
         reason, code = self._ended or ("the connection was lost", 0)
         if lived_s is None:
+            if code == 0:
+                # a proxy whose broker is away takes the connection and ends it; another node of this name does not
+                suspicion.unreachable()
             return self._not_accepted(generation, reason, code, is_5, backoff)
         if self._stopping.is_set():
             self._report(Disconnected(generation, "stopped", was_connected=True))
@@ -245,30 +250,11 @@ class Link:
 
     def _build(self, is_5: bool, generation: int) -> paho.Client:
         """Raises LinkError."""
-        options = self._options
-        client = paho.Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=options.client_id,
-            protocol=MQTTProtocolVersion.MQTTv5 if is_5 else MQTTProtocolVersion.MQTTv311,
-            reconnect_on_failure=False,
-        )
-        client.connect_timeout = options.connect_timeout_s
-        client.max_inflight_messages_set(0)
-        context = tls_context(options.mqtt)
-        if context is not None:
-            client.tls_set_context(context)
-        password = read_password(options.mqtt)
-        if options.mqtt.username is not None:
-            client.username_pw_set(options.mqtt.username, password)
-        will = options.will
-        client.will_set(will.topic, will.payload, will.qos, will.retain)
+        client = build_client(self._options, is_5)
         client.on_connect = partial(self._on_connect, generation, is_5)
         client.on_disconnect = partial(self._on_disconnect, generation)
         client.on_publish = partial(self._on_publish, generation)
         client.on_message = self._on_message
-        client.on_socket_open = _no_delay
-        # tells paho that another loop writes: `publish` then never writes on the caller's thread
-        client.on_socket_register_write = _nothing
         self._client = client
         self._is_5 = is_5
         return client
@@ -322,7 +308,7 @@ class Link:
         properties = message.properties
         self._reports.append(
             Received(
-                topic=_topic(message),
+                topic=topic_of(message),
                 payload=bytes(message.payload),
                 retain=bool(message.retain),
                 qos=message.qos,
@@ -332,28 +318,3 @@ class Link:
             )
         )
         self._wake.set()
-
-
-def _topic(message: paho.MQTTMessage) -> str:
-    """paho raises on a topic that is not UTF-8, which would end the thread."""
-    try:
-        return message.topic
-    except UnicodeDecodeError:
-        return ""
-
-
-def _nothing(_client: Any, _userdata: Any, _sock: Any) -> None:
-    return
-
-
-def _no_delay(_client: Any, _userdata: Any, sock: Any) -> None:
-    # without it a command's answer takes 40 to 90 ms (Nagle and delayed acknowledgements), with it 0.4 ms
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-
-def _packet_bytes(message: Message, properties: PackedProperties | None) -> int:
-    """An upper bound of the PUBLISH packet's size: fixed header 5, topic 2 + n, identifier 2, properties,
-    payload.
-    """
-    extra = 0 if properties is None else len(properties.pack())
-    return 9 + len(message.topic.encode()) + extra + len(message.payload)

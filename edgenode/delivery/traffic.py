@@ -80,6 +80,8 @@ class Traffic:
         self._claimed: list[Claimed] = []
         self._more = False
         self.acknowledged: list[int] = []
+        self.acknowledged_at: datetime | None = None
+        """When the broker of this connection, or of the one that just ended, last took a message of the outbox."""
         self.refused = 0
 
     @property
@@ -109,6 +111,7 @@ class Traffic:
         self.end()
         self._generation = generation
         self._window = window
+        self.acknowledged_at = None
         self._mailbox.mark_all_retained()
 
     def end(self) -> None:
@@ -166,6 +169,7 @@ class Traffic:
 
     def _arrived(self, flight: _Flight) -> None:
         self.acknowledged.append(flight.seq)
+        self.acknowledged_at = self._clock.now()
         self._blocks.pop(flight.message.topic, None)
         if flight.message.content_type == "application/json":
             self._observer.event_delivered(1)

@@ -32,7 +32,7 @@ from tests.system.daemon import REPOSITORY, eventually
 from tests.system.plant import ROOT, Plant
 
 CAMERAS = 8
-FAULTS = {"kill node": 3, "kill broker": 3, "cut link": 4, "freeze broker": 2, "kill both": 1}
+FAULTS = {"kill node": 2, "kill broker": 3, "cut link": 4, "freeze broker": 2, "kill both": 1}
 """How often each comes, relative to the others."""
 LONGEST_FAULT_S = 0.6
 PATIENCE_S = 60.0
@@ -169,7 +169,7 @@ class KillRun:
         known = self._journal.books.newest
         self._await_number(known + 1)
         reached_s = time.monotonic()
-        self._await_number(known + self._rng.randint(1, 40))
+        self._await_number(known + self._rng.randint(1, 30))
         return reached_s
 
     def _await_number(self, seq: int) -> None:
