@@ -1,9 +1,9 @@
 """The connection to the broker: paho-mqtt driven by one thread of its own, one fresh client a connection.
 
 A fresh client knows no old messages: what was on its way when a connection ended is sent again by the outbox,
-oldest first, so the order holds and nothing is sent by two parties. paho's callbacks only append to a deque
-and set the `wake` event: an exception in one would kill the thread, and a lock taken in one would meet
-paho's own.
+oldest first, so the order holds and nothing is sent by two parties. paho's callbacks only append to a deque (an
+exception in one would kill the thread, and a lock taken in one would meet paho's own); `wake` is set once for all
+that one turn of the loop brought.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edgenode.clock import Backoff, Clock
 from edgenode.delivery.link_client import build_client, packet_bytes, topic_of
+from edgenode.delivery.link_loop import Knock, turn
 from edgenode.delivery.link_options import (
     Acknowledged,
     Connected,
@@ -65,6 +66,7 @@ class Link:
         self._reports: deque[LinkReport] = deque()
         self._stopping = threading.Event()
         self._hurry = threading.Event()
+        self._knock = Knock()
         self._client: paho.Client | None = None
         self._generation = 0
         self._accepted = threading.Event()
@@ -96,7 +98,8 @@ class Link:
         return reports
 
     def send(self, message: Message, generation: int) -> int:
-        """Hand `message` to the connection `generation`; its number, or PACKET_TOO_LARGE, or NOT_SENT.
+        """Hand `message` to the connection `generation`; its number, or PACKET_TOO_LARGE, or NOT_SENT. `flush`
+        sends it.
 
         The caller keeps to the window. Never blocks on the network. Raises ValueError for an invalid topic.
         """
@@ -112,6 +115,10 @@ class Link:
         # rc 4 (no connection) keeps the message in this client, which ends with its connection
         return info.mid
 
+    def flush(self) -> None:
+        """After the last `send` of several: write them to the network now."""
+        self._knock.knock()
+
     def hurry(self) -> None:
         """Cut a pause between two attempts short: what made the last one fail may have been repaired. Any
         thread."""
@@ -124,12 +131,16 @@ class Link:
         client = self._client
         if client is not None and self._accepted.is_set():
             client.disconnect()
+            self._knock.knock()
 
     def join(self, timeout_s: float) -> bool:
         """Wait for the thread; says whether it has ended."""
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
-        return not self._thread.is_alive()
+        if self._thread.is_alive():
+            return False
+        self._knock.close()
+        return True
 
     def _run(self) -> None:
         backoff = Backoff(self._options.first_pause_s, self._options.longest_pause_s)
@@ -217,7 +228,9 @@ class Link:
         accepted_s: float | None = None
         stopped_s: float | None = None
         while self._ended is None:
-            rc = client.loop(_LOOP_S)
+            rc = turn(client, self._knock, _LOOP_S)
+            if self._reports:
+                self._wake.set()
             now_s = self._clock.monotonic()
             if accepted_s is None and self._accepted.is_set():
                 accepted_s = now_s
@@ -299,7 +312,6 @@ class Link:
         self, generation: int, _client: Any, _userdata: Any, mid: int, reason: ReasonCode, _properties: Any
     ) -> None:
         self._reports.append(Acknowledged(generation, mid, reason.value, str(reason)))
-        self._wake.set()
 
     def _on_message(self, _client: Any, _userdata: Any, message: paho.MQTTMessage) -> None:
         if len(self._reports) >= _UNREAD_REPORTS:

@@ -79,6 +79,7 @@ class Traffic:
         self._blocks: dict[str, _Block] = {}
         self._claimed: list[Claimed] = []
         self._more = False
+        self._launched = False
         self.acknowledged: list[int] = []
         self.acknowledged_at: datetime | None = None
         """When the broker of this connection, or of the one that just ended, last took a message of the outbox."""
@@ -147,6 +148,9 @@ class Traffic:
             and (prediction := self._mailbox.take_prediction()) is not None
         ):
             self._launch(_Flight("light", classification_message(self._origin.topics, prediction)))
+        if self._launched:
+            self._launched = False
+            self._link.flush()
 
     def answered(self, report: Acknowledged) -> None:
         if report.generation != self._generation:
@@ -254,6 +258,7 @@ class Traffic:
             self._too_large(flight)
             return False
         self._flights[mid] = flight
+        self._launched = True
         if flight.kind != "light":
             self._counted += 1
         if flight.kind == "retained":
