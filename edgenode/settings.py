@@ -137,7 +137,7 @@ class OutboxSettings(Section):
     """Events older than this expire undelivered."""
     keep: Duration = 86400.0
     """How long delivered events stay for `edgenode outbox replay`."""
-    repeat: Duration = 0.25
+    repeat: Duration = 0.1
     """When a connection is lost, what was acknowledged so shortly before is sent again: brokers acknowledge before
     they write to their disk. 0 never."""
     hold_without_subscriber: bool = False

@@ -97,6 +97,11 @@ class Journal:
         info.wait_for_publish(PATIENCE_S)
         assert self._marked.wait(PATIENCE_S), "the marker did not come back"
 
+    def gaps(self) -> set[int]:
+        """Numbers below the newest that did not come (yet)."""
+        with self.books.lock:
+            return set(range(1, self.books.newest)) - self.books.first.keys()
+
     def missing(self, seqs: set[int]) -> set[int]:
         with self.books.lock:
             return seqs - self.books.first.keys()
