@@ -12,8 +12,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST_OPTIONS ?=
 DEMO_OPTIONS ?=
+ROUNDS ?= 200
 
-.PHONY: help demo test check format reference test-long test-interop demo-models deb clean
+.PHONY: help demo test check format reference test-long test-interop test-faults demo-models deb clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -43,6 +44,11 @@ test-long: $(VENV)/.dev ## run the tests that take minutes
 
 test-interop: $(VENV)/.dev $(VENV)-tensorflow/.made ## import models that Keras and TensorFlow make (installs both, 1.6 GB)
 	@EDGENODE_TEST_TENSORFLOW=$(abspath $(VENV)-tensorflow)/bin/python $(BIN)/python -m pytest tests/interop $(PYTEST_OPTIONS)
+
+test-faults: $(VENV)/.dev ## kill, freeze and cut off nodes and brokers 200 times (ROUNDS=2000 SEED=1)
+	@scripts/system-packages.sh
+	@EDGENODE_FAULT_ROUNDS=$(ROUNDS) $(if $(SEED),EDGENODE_FAULT_SEED=$(SEED)) \
+		$(BIN)/python -m pytest -m faults -s $(PYTEST_OPTIONS)
 
 demo-models: $(VENV)/.dev ## teach the demo's models anew, from the drawn scenes
 	@$(BIN)/python -m trainer.scene_models edgenode/demo/models

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 
 from edgenode import __version__
 from edgenode.capture.ticker import ticker
+from edgenode.catch_up import caught_up
 from edgenode.clock import Clock, SystemClock
 from edgenode.decision.evidence import link_hash
 from edgenode.decision_setup import build_decider, build_rules, region_labels
-from edgenode.delivery.publisher import Publisher, PublisherOptions
+from edgenode.delivery.publisher import OUTBOX_FOLDER, Publisher, PublisherOptions
 from edgenode.desk import DecisionDesk, Hooks
 from edgenode.discovery import HomeAssistant
 from edgenode.errors import ConfigurationError, EdgeNodeError
@@ -132,9 +133,12 @@ class Node:
         self.pipeline = Pipeline(
             self.desk.take, self._camera_report, self._gate_note, self.metrics, self.health, self.clock
         )
-        self.publisher.start()
         if remembered := self._state.recall():
+            remembered = caught_up(remembered, settings.node.state_dir / OUTBOX_FOLDER)
+        self.publisher.start()
+        if remembered:
             self.desk.restore(remembered, self.clock.monotonic(), self.clock.now())
+        self._remember()
         self._stack.append(("publisher", self._stop_publisher))
         self.health.watch("camera-reports", lambda: ticker.heartbeat_s, STALL_LIMIT_S)
         self.health.watch("publisher", lambda: self.publisher.heartbeat_s, STALL_LIMIT_S)

@@ -73,6 +73,8 @@ class MqttSettings(Section):
     """What all topics begin with; the name of the node follows."""
     keepalive: Annotated[float, BeforeValidator(parse_duration), Field(ge=5.0, le=3600.0)] = 10.0
     """How often a silent connection is probed; the broker declares the node `offline` after one and a half of it."""
+    reconnect_pause: Annotated[float, BeforeValidator(parse_duration), Field(ge=0.1, le=3600.0)] = 5.0
+    """Longest pause between two tries to reach a broker that is away."""
     home_assistant: bool = False
     """Publish Home Assistant discovery under `homeassistant/`."""
     classification: Literal["on_change", "all", "off"] = "on_change"
@@ -119,6 +121,9 @@ class OutboxSettings(Section):
     """Events older than this expire undelivered."""
     keep: Duration = 86400.0
     """How long delivered events stay for `edgenode outbox replay`."""
+    repeat: Duration = 0.1
+    """When a connection is lost, what was acknowledged so shortly before is sent again: brokers acknowledge before
+    they write to their disk. 0 never."""
     hold_without_subscriber: bool = False
     """Keep an event while the broker answers that nobody subscribes to it (MQTT 5, reason code 16)."""
     chain: bool = False

@@ -139,6 +139,8 @@ class Outbox:
 
     def ack(self, seqs: Collection[int]) -> int:
         """The broker has these; they stay for `keep_s`. Returns how many were waiting. Raises OutboxError."""
+        if not seqs:
+            return 0
         try:
             self._execute("PRAGMA synchronous=NORMAL")
             count = self._transact(

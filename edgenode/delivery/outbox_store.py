@@ -98,13 +98,12 @@ class Store:
         self.ledger.add("appended", count)
 
     def acknowledge(self, seqs: Collection[int], at: datetime) -> int:
-        """Returns how many of `seqs` were waiting."""
+        """Returns how many of `seqs`, of which there is at least one, were waiting."""
         at_us = to_us(at)
-        count = 0
-        for seq in seqs:
-            count += self._db.execute(
-                "INSERT OR IGNORE INTO ack SELECT seq, ? FROM message WHERE seq = ?", (at_us, seq)
-            ).rowcount
+        count = self._db.executemany(
+            "INSERT OR IGNORE INTO ack SELECT seq, ? FROM message WHERE seq = ?",
+            [(at_us, seq) for seq in seqs],
+        ).rowcount
         self.ledger.add("acknowledged", count)
         self.waiting -= count
         self.kept += count

@@ -130,6 +130,13 @@ class Storeroom:
             raise OutboxError(f"outbox: it is not open: {self.trouble}")
         return self._outbox.replay(since)
 
+    def repeat(self, acknowledged_at: datetime) -> None:
+        """A connection was lost whose last acknowledgement came at `acknowledged_at`: send again what the broker
+        may not have written to its disk."""
+        if self._settings.repeat > 0.0:
+            since = acknowledged_at - timedelta(seconds=self._settings.repeat)
+            self._attempt(lambda outbox: outbox.replay(since))
+
     def close(self) -> None:
         if self._outbox is not None:
             self._outbox.close()
