@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from edgenode.config_file import LoadedSettings, MistakenFileError, load
 from edgenode.decision_setup import build_rules, model_of, region_labels, regions_of
 from edgenode.errors import ConfigurationError, EdgeNodeError
-from edgenode.host import is_loopback, readable_by_all, unreadable, unwritable, usb_device
+from edgenode.host import is_credential, is_loopback, readable_by_all, unreadable, unwritable, usb_device
 from edgenode.nearest import suggestion
 from edgenode.node_commands import VERBS
 from edgenode.settings import ModelSettings, RegionSettings, Settings
@@ -231,7 +231,7 @@ class _Check:
             )
         for name in ("password_file", "ca_file", "cert_file", "key_file"):
             path: Path | None = getattr(mqtt, name)
-            if path is not None:
+            if path is not None and not is_credential(path):
                 reason = unreadable(self._loaded.base_dir / path)
                 if reason is not None:
                     self._add(("mqtt", name), reason)

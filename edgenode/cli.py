@@ -165,6 +165,7 @@ _lazy(main, "tune", "edgenode.commands.tune", "tune_command", "Measure, and choo
 _lazy(main, "energy", "edgenode.commands.energy", "energy_group", "What this machine draws; calibrate it.")
 _lazy(main, "model", "edgenode.commands.model", "model_group", "Inspect and manage model files.")
 _lazy(main, "outbox", "edgenode.commands.outbox", "outbox_group", "Look into the event store.")
+_lazy(main, "doctor", "edgenode.commands.doctor", "doctor_command", "Examine broker, cameras, disk, …")
 _lazy(main, "snapshot", "edgenode.commands.snapshot", "snapshot_command", "One picture, regions drawn.")
 _lazy(main, "explain", "edgenode.commands.explain", "explain_command", "Why there was, or wasn't, an event.")
 _lazy(main, "verify", "edgenode.commands.verify", "verify_command", "Prove that no event was altered.")

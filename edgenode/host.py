@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 EMBEDDED = "embedded"
@@ -37,6 +38,11 @@ def unreadable(path: Path) -> str | None:
     except OSError as error:
         return f"{path} cannot be read: {error.strerror or error}"
     return None
+
+
+def is_credential(path: Path, environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether systemd makes `path` for the service alone, and this process is not that service."""
+    return path.is_relative_to("/run/credentials") and "CREDENTIALS_DIRECTORY" not in environ
 
 
 def unwritable(folder: Path) -> str | None:
