@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from edgenode import __version__
 from edgenode.clock import Clock, SystemClock
+from edgenode.collecting import collect_plan, collector_of
 from edgenode.decision.evidence import link_hash
 from edgenode.decision_setup import build_decider, build_rules, region_labels
 from edgenode.delivery.publisher import Publisher, PublisherOptions
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from edgenode.decision.decider import Decider
     from edgenode.decision.rules import RuleSet
     from edgenode.delivery.broker import EmbeddedBroker
+    from edgenode.inference.card import ModelCard
     from edgenode.inference.classifier import Classifier
 
 log = logging.getLogger(__name__)
@@ -125,6 +127,8 @@ class Node:
         self.pipeline = Pipeline(
             self.desk.take, self._camera_report, self._gate_note, self.metrics, self.health, self.clock
         )
+        self._collector = collector_of(self)
+        self.pipeline.witness = self._collector.offer
         self.publisher.start()
         if remembered := self._state.recall():
             self.desk.restore(remembered, self.clock.monotonic(), self.clock.now())
@@ -132,7 +136,9 @@ class Node:
         self.health.watch("publisher", lambda: self.publisher.heartbeat_s, STALL_LIMIT_S)
         self.health.require("models", "outbox", "cameras")
         self.health.condition("models", True)
+        self._stack.append(("collector", lambda: self._collector.close(settings.node.drain)))
         self._stack.append(("pipeline", lambda: self.pipeline.stop(settings.node.drain)))
+        self._collector.apply(collect_plan(settings, _cards(classifiers)))
         self.desk.watch_drift(_drift_references(classifiers))
         self.pipeline.apply(settings, self.base_dir, classifiers)
         self._announce(classifiers)
@@ -214,6 +220,7 @@ class Node:
         self.desk.swap(decider, rules, self.clock.monotonic(), self.clock.now())
         self.desk.watch_drift(_drift_references(classifiers))
         self._energy = self._inference_energy()
+        self._collector.apply(collect_plan(settings, _cards(classifiers)))
         self.pipeline.apply(settings, base_dir, classifiers)
         for name in gone:
             self.reports.pop(name, None)
@@ -246,7 +253,7 @@ class Node:
             log.error("the publisher's thread did not end in time and is left behind")
 
     def _deciding(self, settings: Settings, classifiers: dict[str, Classifier]) -> tuple[Decider, RuleSet]:
-        cards = {name: classifier.card for name, classifier in classifiers.items()}
+        cards = _cards(classifiers)
         return build_decider(settings, cards), build_rules(settings, region_labels(settings, cards))
 
     def _classifiers_for(self, settings: Settings, base_dir: Path) -> dict[str, Classifier]:
@@ -313,14 +320,17 @@ class Node:
         self.publisher.publish_info(node_info(self.settings, classifiers))
         for name, classifier in classifiers.items():
             self.publisher.publish_model(name, classifier.identity, card_summary(classifier.card))
-        cards = {name: classifier.card for name, classifier in classifiers.items()}
-        HomeAssistant(self._state, self.publisher).announce(self.settings, cards)
+        HomeAssistant(self._state, self.publisher).announce(self.settings, _cards(classifiers))
 
     def _remember(self) -> None:
         try:
             self._state.remember(self.desk.export())
         except OSError as error:
             log.warning("states cannot be remembered: %s", error)
+
+
+def _cards(classifiers: Mapping[str, Classifier]) -> dict[str, ModelCard]:
+    return {name: classifier.card for name, classifier in classifiers.items()}
 
 
 def _close_all(classifiers: Mapping[str, Classifier]) -> None:

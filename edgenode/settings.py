@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -23,16 +22,20 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from edgenode.records import Severity
-from edgenode.settings_values import Duration, Fraction, Name, NodeName, Point, Size
+from edgenode.settings_collect import CollectSettings
+from edgenode.settings_values import (
+    Duration,
+    Fraction,
+    Name,
+    NodeName,
+    Point,
+    Section,
+    Size,
+    refuse_repeats,
+)
 from edgenode.settings_values import parse_duration as parse_duration  # the trainer reads durations too
 
 ENV_PREFIX = "EDGENODE__"
-
-
-class Section(BaseModel):
-    """A table of the file. Unknown keys are refused; values do not change after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def default_node_name() -> str:
@@ -246,7 +249,7 @@ class CameraSettings(Section):
     @field_validator("regions")
     @classmethod
     def _unique(cls, regions: list[RegionSettings]) -> list[RegionSettings]:
-        _refuse_repeats([region.name for region in regions], "regions")
+        refuse_repeats([region.name for region in regions], "regions")
         return regions
 
 
@@ -315,6 +318,8 @@ class Settings(BaseSettings):
     """How models are run, all of them alike."""
     outbox: OutboxSettings = OutboxSettings()
     """The store in which events wait for the broker."""
+    collect: CollectSettings = CollectSettings()
+    """Pictures kept on this node for somebody to label. They never leave it by themselves."""
     models: dict[Name, ModelSettings] = {}
     """The models by name: `[models.defects]`."""
     cameras: list[CameraSettings] = []
@@ -337,17 +342,11 @@ class Settings(BaseSettings):
     @field_validator("cameras")
     @classmethod
     def _unique_cameras(cls, cameras: list[CameraSettings]) -> list[CameraSettings]:
-        _refuse_repeats([camera.name for camera in cameras], "cameras")
+        refuse_repeats([camera.name for camera in cameras], "cameras")
         return cameras
 
     @field_validator("rules")
     @classmethod
     def _unique_rules(cls, rules: list[RuleSettings]) -> list[RuleSettings]:
-        _refuse_repeats([rule.name for rule in rules], "rules")
+        refuse_repeats([rule.name for rule in rules], "rules")
         return rules
-
-
-def _refuse_repeats(names: list[str], what: str) -> None:
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise ValueError(f"two {what} are named {', '.join(repr(name) for name in repeated)}")

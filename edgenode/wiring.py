@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgenode.collecting import wants_frames
 from edgenode.decision_setup import model_of, regions_of
 from edgenode.errors import ConfigurationError, EdgeNodeError
 from edgenode.inference.card import InputSpec, ModelCard
@@ -114,7 +115,8 @@ def camera_spec(
 ) -> CameraSpec:
     from edgenode.capture.camera import CameraSpec
 
-    keep = SNAPSHOT_FRAMES if any(rule.snapshot for rule in settings.rules) else 0
+    wanted = any(rule.snapshot for rule in settings.rules) or wants_frames(settings, camera.name)
+    keep = SNAPSHOT_FRAMES if wanted else 0
     return CameraSpec(
         settings=camera,
         cutters=cutters_of(camera, settings, cards),
@@ -125,7 +127,8 @@ def camera_spec(
 
 
 SNAPSHOT_FRAMES = 4
-"""Classified frames kept per camera for evidence: a decision follows its frame by one to three frames."""
+"""Classified frames kept per camera for evidence and for `[collect]`: an answer follows its frame by one to
+three."""
 
 
 def models_by_region(settings: Settings) -> dict[tuple[str, str], str]:
