@@ -93,6 +93,7 @@ def problems(loaded: LoadedSettings, probes: Probes | None = None) -> list[str]:
     check.commands()
     check.state_dir()
     check.rules()
+    check.collect()
     return [text for _, text in sorted(check.found, key=lambda found: found[0])]
 
 
@@ -282,6 +283,19 @@ class _Check:
                 self._key_of(match["path"].split(".")),
                 f"{place}: {match['reason']}" if place else match["reason"],
             )
+
+    def collect(self) -> None:
+        known = {
+            "models": list(self._settings.models),
+            "cameras": [camera.name for camera in self._settings.cameras],
+            "regions": [region.name for camera in self._settings.cameras for region in regions_of(camera)],
+        }
+        for index, rule in enumerate(self._settings.collect.rules):
+            for what, names in known.items():
+                for number, name in enumerate(getattr(rule, what)):
+                    if name not in names:
+                        key: KeyPath = ("collect", "rules", index, what, number)
+                        self._add(key, f'no {what[:-1]} "{name}"{suggestion(name, names)}')
 
     def _key_of(self, names: list[str]) -> KeyPath:
         """The key path of names such as `rules.defective_part.when`, in which elements go by their names."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from edgenode import __version__
 from edgenode.capture.ticker import ticker
 from edgenode.catch_up import caught_up
 from edgenode.clock import Clock, SystemClock
+from edgenode.collecting import collect_plan, collector_of
 from edgenode.decision.evidence import link_hash
 from edgenode.decision_setup import build_decider, build_rules, region_labels
 from edgenode.delivery.publisher import OUTBOX_FOLDER, Publisher, PublisherOptions
@@ -36,7 +37,14 @@ from edgenode.telemetry.health import Health
 from edgenode.telemetry.http import HttpServer
 from edgenode.telemetry.http_access import Access
 from edgenode.telemetry.metrics import Metrics
-from edgenode.wiring import fallen_back, load_classifiers, model_path
+from edgenode.wiring import (
+    cards_of,
+    close_all,
+    drift_references,
+    fallen_back,
+    load_classifiers,
+    model_path,
+)
 
 if TYPE_CHECKING:
     from edgenode.decision.decider import Decider
@@ -111,7 +119,7 @@ class Node:
     def _start(self) -> None:
         settings = self.settings
         classifiers = load_classifiers(settings, self.base_dir)
-        self._stack.append(("models", lambda: _close_all(classifiers)))
+        self._stack.append(("models", lambda: close_all(classifiers)))
         decider, rules = self._deciding(settings, classifiers)
         # proven by now: nothing is written, and nothing opened, for a model that is refused
         self._state.claim()
@@ -133,6 +141,8 @@ class Node:
         self.pipeline = Pipeline(
             self.desk.take, self._camera_report, self._gate_note, self.metrics, self.health, self.clock
         )
+        self._collector = collector_of(self)
+        self.pipeline.witness = self._collector.offer
         if remembered := self._state.recall():
             remembered = caught_up(remembered, settings.node.state_dir / OUTBOX_FOLDER)
         self.publisher.start()
@@ -144,8 +154,10 @@ class Node:
         self.health.watch("publisher", lambda: self.publisher.heartbeat_s, STALL_LIMIT_S)
         self.health.require("models", "outbox", "cameras")
         self.health.condition("models", True)
+        self._stack.append(("collector", lambda: self._collector.close(settings.node.drain)))
         self._stack.append(("pipeline", lambda: self.pipeline.stop(settings.node.drain)))
-        self.desk.watch_drift(_drift_references(classifiers))
+        self._collector.apply(collect_plan(settings, cards_of(classifiers)))
+        self.desk.watch_drift(drift_references(classifiers))
         self.pipeline.apply(settings, self.base_dir, classifiers)
         self._announce(classifiers)
 
@@ -235,7 +247,8 @@ class Node:
         gone = [name for name in self.pipeline.cameras() if name not in {c.name for c in settings.cameras}]
         self.settings, self.base_dir = settings, base_dir
         self.desk.swap(decider, rules, self.clock.monotonic(), self.clock.now())
-        self.desk.watch_drift(_drift_references(classifiers))
+        self.desk.watch_drift(drift_references(classifiers))
+        self._collector.apply(collect_plan(settings, cards_of(classifiers)))
         self.pipeline.apply(settings, base_dir, classifiers)
         self._energy.apply(settings)
         for name in gone:
@@ -269,7 +282,7 @@ class Node:
             log.error("the publisher's thread did not end in time and is left behind")
 
     def _deciding(self, settings: Settings, classifiers: dict[str, Classifier]) -> tuple[Decider, RuleSet]:
-        cards = {name: classifier.card for name, classifier in classifiers.items()}
+        cards = cards_of(classifiers)
         return build_decider(settings, cards), build_rules(settings, region_labels(settings, cards))
 
     def _classifiers_for(self, settings: Settings, base_dir: Path) -> dict[str, Classifier]:
@@ -320,26 +333,10 @@ class Node:
         self.publisher.publish_info(node_info(self.settings, classifiers))
         for name, classifier in classifiers.items():
             self.publisher.publish_model(name, classifier.identity, card_summary(classifier.card))
-        cards = {name: classifier.card for name, classifier in classifiers.items()}
-        HomeAssistant(self._state, self.publisher).announce(self.settings, cards)
+        HomeAssistant(self._state, self.publisher).announce(self.settings, cards_of(classifiers))
 
     def _remember(self) -> None:
         try:
             self._state.remember(self.desk.export())
         except OSError as error:
             log.warning("states cannot be remembered: %s", error)
-
-
-def _close_all(classifiers: Mapping[str, Classifier]) -> None:
-    """For a start that failed; the pipeline closes those it got, and closing twice is harmless."""
-    for classifier in classifiers.values():
-        classifier.close()
-
-
-def _drift_references(classifiers: Mapping[str, Classifier]) -> dict[str, list[float]]:
-    """Model name to the histogram of confidences that its card promises, where it promises one."""
-    return {
-        classifier.identity.name: classifier.card.drift.confidence_histogram
-        for classifier in classifiers.values()
-        if classifier.card.drift is not None
-    }

@@ -21,6 +21,13 @@ class Section(BaseModel):
     model_config = STRICT
 
 
+def refuse_repeats(names: list[str], what: str) -> None:
+    """Raises ValueError naming those that stand there twice."""
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ValueError(f"two {what} are named {', '.join(repr(name) for name in repeated)}")
+
+
 def parse_duration(value: Any) -> Any:
     """Seconds from "300ms", "1s", "5m", "2h", "7d" or a plain number of seconds."""
     if isinstance(value, str):

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgenode.collecting import wants_frames
 from edgenode.decision_setup import model_of, regions_of
 from edgenode.errors import ConfigurationError, EdgeNodeError, ProviderError
 from edgenode.inference.card import InputSpec, ModelCard
@@ -136,7 +137,8 @@ def camera_spec(
 ) -> CameraSpec:
     from edgenode.capture.camera import CameraSpec
 
-    keep = SNAPSHOT_FRAMES if any(rule.snapshot for rule in settings.rules) else 0
+    wanted = any(rule.snapshot for rule in settings.rules) or wants_frames(settings, camera.name)
+    keep = SNAPSHOT_FRAMES if wanted else 0
     return CameraSpec(
         settings=camera,
         cutters=cutters_of(camera, settings, cards),
@@ -147,7 +149,8 @@ def camera_spec(
 
 
 SNAPSHOT_FRAMES = 4
-"""Classified frames kept per camera for evidence: a decision follows its frame by one to three frames."""
+"""Classified frames kept per camera for evidence and for `[collect]`: an answer follows its frame by one to
+three."""
 
 
 def models_by_region(settings: Settings) -> dict[tuple[str, str], str]:
@@ -157,4 +160,23 @@ def models_by_region(settings: Settings) -> dict[tuple[str, str], str]:
         for camera in settings.cameras
         for region in regions_of(camera)
         if (model := model_of(region, settings)) is not None
+    }
+
+
+def cards_of(classifiers: Mapping[str, Classifier]) -> dict[str, ModelCard]:
+    return {name: classifier.card for name, classifier in classifiers.items()}
+
+
+def close_all(classifiers: Mapping[str, Classifier]) -> None:
+    """For a start that failed; the pipeline closes those it got, and closing twice is harmless."""
+    for classifier in classifiers.values():
+        classifier.close()
+
+
+def drift_references(classifiers: Mapping[str, Classifier]) -> dict[str, list[float]]:
+    """Model name to the histogram of confidences that its card promises, where it promises one."""
+    return {
+        classifier.identity.name: classifier.card.drift.confidence_histogram
+        for classifier in classifiers.values()
+        if classifier.card.drift is not None
     }

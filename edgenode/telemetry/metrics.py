@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 import edgenode
 from edgenode.telemetry.capture_metrics import CaptureMetrics
+from edgenode.telemetry.collect_metrics import CollectMetrics
 from edgenode.telemetry.cpu import ThreadCpu
 from edgenode.telemetry.delivery_metrics import DeliveryMetrics
 from edgenode.telemetry.energy_metrics import EnergyMetrics
@@ -29,8 +30,8 @@ class Exposition:
     gzipped: bool
 
 
-class Metrics(CaptureMetrics, InferenceMetrics, DeliveryMetrics, EnergyMetrics):
-    """One node's metrics; is the observer of capture, inference and delivery at once.
+class Metrics(CaptureMetrics, InferenceMetrics, DeliveryMetrics, EnergyMetrics, CollectMetrics):
+    """One node's metrics; is the observer of capture, inference, delivery and the collector at once.
 
     Built by the node before any stage. Methods may be called from any thread, cost microseconds and never
     raise on what a stage can pass. Two nodes in one process do not share anything.
@@ -44,6 +45,7 @@ class Metrics(CaptureMetrics, InferenceMetrics, DeliveryMetrics, EnergyMetrics):
         InferenceMetrics.__init__(self, self.registry, self.stage_seconds)
         DeliveryMetrics.__init__(self, self.registry, self.stage_seconds)
         EnergyMetrics.__init__(self, self.registry)
+        CollectMetrics.__init__(self, self.registry)
         ProcessCollector(registry=self.registry)
         self.threads = ThreadCpu()
         self.registry.register(self.threads)

@@ -44,7 +44,8 @@ edgenode_samples_taken_total{model} edgenode_samples_held{model} edgenode_sample
 edgenode_inference_failures_total{model,reason} edgenode_corrupt_frames_total{camera}
 edgenode_camera_reconnects_total{camera} edgenode_camera_fps{camera}
 edgenode_camera_threads_abandoned_total{camera} edgenode_events_refused_total{}
-edgenode_commands_total{verb,result}
+edgenode_commands_total{verb,result} edgenode_collect_kept_total{rule,why} edgenode_collect_pictures{}
+edgenode_collect_dropped_total{rule,reason} edgenode_collect_bytes{}
 """
 
 
@@ -97,6 +98,9 @@ def busy(tmp_path: Path) -> Metrics:
     metrics.dropped("line_1", DropReason.NON_FINITE, 1)
     metrics.inference_failed("defects", "failed")
     metrics.prediction("defects", 0.97)
+    metrics.picture_kept("hard", "low_margin")
+    metrics.picture_not_kept("hard", "duplicate")
+    metrics.collection(1, 2048)
     metrics.inference_joules("defects", 1.5)
     metrics.model_serving(ModelIdentity("defects", "3", "ab" * 32))
     metrics.drift("defects", 0.04)
