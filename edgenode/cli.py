@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -34,18 +35,32 @@ config_option = click.option(
 
 
 class _Group(click.Group):
-    """Turns the project's own errors into one clear message and the right exit code, for every command."""
+    """Turns the project's own errors into one clear message and the right exit code, for every command.
+
+    What is written has lost the credentials of every address in it, the traceback of a fault included.
+    """
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except ConfigurationError as error:
             for problem in error.problems:
-                click.echo(problem, err=True)
+                _say(problem)
             sys.exit(exit_codes.CONFIGURATION)
         except EdgeNodeError as error:
-            click.echo(f"edgenode: {error}", err=True)
+            _say(f"edgenode: {error}")
             sys.exit(1)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception:
+            _say(traceback.format_exc())
+            sys.exit(exit_codes.INTERNAL)
+
+
+def _say(text: str) -> None:
+    from edgenode.telemetry.redaction import Redactor
+
+    click.echo(Redactor()(text), err=True)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

@@ -32,6 +32,7 @@ from edgenode.settings import Settings
 from edgenode.telemetry.energy import EnergyMeter
 from edgenode.telemetry.health import Health, HealthStatus
 from edgenode.telemetry.http import HttpServer
+from edgenode.telemetry.http_access import Access
 from edgenode.telemetry.inference_energy import InferenceEnergy
 from edgenode.telemetry.metrics import Metrics
 from edgenode.wiring import load_classifiers, model_path
@@ -114,7 +115,11 @@ class Node:
         self._stack.append(("state directory", self._state.release))
         if settings.http.enabled:
             self._http = HttpServer(
-                settings.http.address, self.metrics, self.health, lambda: status_page_state(self)
+                settings.http.address,
+                self.metrics,
+                self.health,
+                lambda: status_page_state(self),
+                Access.of(settings.http),
             )
             self._http.start()
             self._stack.append(("http", self._stop_http))
@@ -157,6 +162,7 @@ class Node:
             outbox=self.settings.outbox,
             hold_without_subscriber=self.settings.outbox.hold_without_subscriber,
             link_hash=link_hash,
+            commands=self.settings.commands,
         )
         return Publisher(options, self.metrics, self.clock, command_table(self))
 
@@ -198,7 +204,7 @@ class Node:
         """
         fixed = [
             f"{name}: changed, which needs a restart of the node"
-            for name in ("node", "mqtt", "http", "outbox")
+            for name in ("node", "mqtt", "http", "outbox", "commands")
             if getattr(settings, name) != getattr(self.settings, name)
         ]
         if fixed:

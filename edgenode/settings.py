@@ -23,7 +23,9 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from edgenode.records import Severity
-from edgenode.settings_values import Duration, Fraction, Name, NodeName, Point, Size
+from edgenode.settings_access import CommandSettings as CommandSettings
+from edgenode.settings_access import HttpSettings as HttpSettings
+from edgenode.settings_values import STRICT, Duration, Fraction, Name, NodeName, Point, Size
 from edgenode.settings_values import parse_duration as parse_duration  # the trainer reads durations too
 
 ENV_PREFIX = "EDGENODE__"
@@ -32,7 +34,7 @@ ENV_PREFIX = "EDGENODE__"
 class Section(BaseModel):
     """A table of the file. Unknown keys are refused; values do not change after loading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = STRICT
 
 
 def default_node_name() -> str:
@@ -97,18 +99,6 @@ class MqttSettings(Section):
         if self.cert_file is not None and self.ca_file is None:
             raise ValueError("cert_file without ca_file: the broker's certificate could not be checked")
         return self
-
-
-class HttpSettings(Section):
-    listen: Annotated[str, Field(pattern=r"^(\[[0-9a-fA-F:]+\]|[^:\[\]\s]+):\d{1,5}$")] = "127.0.0.1:9464"
-    """host:port of /metrics, /healthz, /readyz and the status page; port 0 takes a free one."""
-    enabled: bool = True
-    """`false`: no metrics, no health, no page."""
-
-    @property
-    def address(self) -> tuple[str, int]:
-        host, _, port = self.listen.rpartition(":")
-        return host.strip("[]"), int(port)
 
 
 class InferenceSettings(Section):
@@ -310,7 +300,9 @@ class Settings(BaseSettings):
     mqtt: MqttSettings = MqttSettings()
     """The broker."""
     http: HttpSettings = HttpSettings()
-    """Metrics, health and the status page. There is no password."""
+    """Metrics, health and the status page."""
+    commands: CommandSettings = CommandSettings()
+    """What the node lets itself be told over MQTT."""
     inference: InferenceSettings = InferenceSettings()
     """How models are run, all of them alike."""
     outbox: OutboxSettings = OutboxSettings()

@@ -124,8 +124,11 @@ def tls_context(mqtt: MqttSettings) -> ssl.SSLContext | None:
         context = ssl.create_default_context(cafile=str(mqtt.ca_file))
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         if mqtt.cert_file is not None:
+            # a key with a passphrase would make OpenSSL ask for it on the terminal, and wait
             context.load_cert_chain(
-                str(mqtt.cert_file), None if mqtt.key_file is None else str(mqtt.key_file)
+                str(mqtt.cert_file),
+                None if mqtt.key_file is None else str(mqtt.key_file),
+                password=lambda: b"",
             )
     except (OSError, ssl.SSLError) as error:
         raise LinkError(

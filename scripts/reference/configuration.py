@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from edgenode import settings as settings_module
+from edgenode import settings_access as settings_access_module
 from edgenode.settings import Settings
 from edgenode.settings_values import parse_duration, parse_size
 from scripts.reference.source_text import attribute_docstrings, cell
@@ -79,7 +80,7 @@ class Table:
 
 def tables() -> list[Table]:
     """Every table of the file in the order of the settings tree, each after the one it stands in."""
-    docs = attribute_docstrings(settings_module)
+    docs = attribute_docstrings(settings_module) | attribute_docstrings(settings_access_module)
     found: list[Table] = []
     for name, field in Settings.model_fields.items():
         model = model_in(field.annotation)

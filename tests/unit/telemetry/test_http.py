@@ -17,6 +17,7 @@ from edgenode.errors import ConfigurationError
 from edgenode.records import JsonObject
 from edgenode.telemetry.health import Health
 from edgenode.telemetry.http import MAX_CONNECTIONS, HttpServer, _BoundedServer
+from edgenode.telemetry.http_access import Access
 from edgenode.telemetry.metrics import Metrics
 
 
@@ -25,10 +26,13 @@ class Node:
     clock: ManualClock = field(default_factory=ManualClock)
     metrics: Metrics = field(default_factory=Metrics)
     status: JsonObject = field(default_factory=lambda: {"node": "gateway-7", "cameras": []})
+    access: Access = field(default_factory=Access)
 
     def __post_init__(self) -> None:
         self.health = Health(self.clock)
-        self.server = HttpServer(("127.0.0.1", 0), self.metrics, self.health, lambda: self.status)
+        self.server = HttpServer(
+            ("127.0.0.1", 0), self.metrics, self.health, lambda: self.status, self.access
+        )
 
     def ask(
         self, path: str, method: str = "GET", headers: dict[str, str] | None = None
