@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 os.environ["ORT_DISABLE_TELEMETRY"] = (
@@ -80,9 +81,16 @@ def open_session(data: bytes, threads: int, provider: str, where: str) -> Any:
     if provider != "cpu":
         chain.append(PROVIDERS["cpu"])  # for single operators that the provider lacks
     try:
-        session = onnxruntime.InferenceSession(
-            data, options, providers=chain, enable_fallback=0, read_config_from_model=0
-        )
+        # on a thread of its own: making the first session leaves its thread taking denormal numbers as zero
+        with ThreadPoolExecutor(1, thread_name_prefix="open-model") as opening:
+            session = opening.submit(
+                onnxruntime.InferenceSession,
+                data,
+                options,
+                providers=chain,
+                enable_fallback=0,
+                read_config_from_model=0,
+            ).result()
     except Exception as error:  # Fail, InvalidGraph, InvalidProtobuf, RuntimeError, UnicodeDecodeError, …
         raise ModelError(f"{where}: onnxruntime refuses the model: {first_line(error)}") from error
     used: Sequence[str] = session.get_providers()
