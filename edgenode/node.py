@@ -26,6 +26,7 @@ from edgenode.memory import StateDirectory
 from edgenode.node_commands import command_table
 from edgenode.node_evidence import DropNotes, evidence_picture
 from edgenode.node_status import card_summary, node_info, status_page_state
+from edgenode.node_surroundings import surroundings_of
 from edgenode.pipeline import STALL_LIMIT_S, Pipeline
 from edgenode.records import CameraReport, CameraStatus
 from edgenode.settings import Settings
@@ -34,6 +35,7 @@ from edgenode.telemetry.health import Health, HealthStatus
 from edgenode.telemetry.http import HttpServer
 from edgenode.telemetry.inference_energy import InferenceEnergy
 from edgenode.telemetry.metrics import Metrics
+from edgenode.telemetry.surroundings import SurroundingsMetrics
 from edgenode.wiring import load_classifiers, model_path
 
 if TYPE_CHECKING:
@@ -106,6 +108,7 @@ class Node:
     def _start(self) -> None:
         settings = self.settings
         self.metrics.register(self._meter)
+        self.metrics.register(SurroundingsMetrics(surroundings_of(settings, self.base_dir, self.clock)))
         classifiers = load_classifiers(settings, self.base_dir)
         self._stack.append(("models", lambda: _close_all(classifiers)))
         decider, rules = self._deciding(settings, classifiers)
