@@ -33,7 +33,9 @@ def test_troff_has_nothing_to_complain_about(tmp_path: Path) -> None:
         pytest.skip("groff is not installed")
     write(tmp_path)
     done = subprocess.run(
-        ["groff", "-k", "-man", "-ww", "-Tutf8", "-z", tmp_path / "edgenode.1"], capture_output=True, text=True
+        ["groff", "-k", "-man", "-ww", "-Tutf8", "-z", tmp_path / "edgenode.1"],
+        capture_output=True,
+        text=True,
     )
     assert (done.returncode, done.stderr) == (0, "")
 
