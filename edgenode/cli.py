@@ -99,7 +99,7 @@ def proven(config_path: Path) -> LoadedSettings:
     """
     from edgenode.check import prove
 
-    return prove(config_path, os.environ)
+    return prove(config_path, _environment(config_path))
 
 
 def read_settings(config_path: Path) -> Settings:
@@ -107,7 +107,15 @@ def read_settings(config_path: Path) -> Settings:
     run to mend just that, such as installing a missing model. Raises ConfigurationError."""
     from edgenode.config_file import load
 
-    return load(config_path, os.environ).settings
+    return load(config_path, _environment(config_path)).settings
+
+
+def _environment(config_path: Path) -> dict[str, str]:
+    """This process's environment; for the service's own configuration over that of the service, so that `check`
+    and `doctor` mean what the service will be."""
+    from edgenode.host import service_environment
+
+    return (service_environment() if config_path == DEFAULT_CONFIG else {}) | dict(os.environ)
 
 
 def moment_of(text: str, option: str) -> datetime:
