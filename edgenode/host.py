@@ -45,6 +45,23 @@ def is_credential(path: Path, environ: Mapping[str, str] = os.environ) -> bool:
     return path.is_relative_to("/run/credentials") and "CREDENTIALS_DIRECTORY" not in environ
 
 
+def service_environment(path: Path = Path("/etc/default/edgenode")) -> dict[str, str]:
+    """The `EDGENODE__` variables that the unit's EnvironmentFile gives the service (systemd.exec(5): one KEY=VALUE a
+    line, quotes around the value taken off); empty where there is none, or it is closed to this user."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return {}
+    found = {}
+    for line in map(str.strip, lines):
+        name, equals, value = line.partition("=")
+        if equals and name.startswith("EDGENODE__"):
+            value = value.strip()
+            quoted = len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'"
+            found[name.strip()] = value[1:-1] if quoted else value
+    return found
+
+
 def unwritable(folder: Path) -> str | None:
     """Why nothing can be kept in `folder`, and what to do; None when it can. Creates nothing."""
     existing = folder

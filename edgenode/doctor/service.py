@@ -125,7 +125,13 @@ def examine_secrets(loaded: LoadedSettings, unit: Unit) -> list[Finding]:
         facts = {"mode": f"{mode:04o}"}
         if mode & 0o007:
             text = f"every user of this machine may read {what} (mode {mode:04o})"
-            advice = f"chmod o-rwx {path}, and hand it to the service: docs/security.md"
+            advice = f"chmod 600 {path}, and LoadCredential in the unit: docs/security.md"
+            if path == loaded.path:
+                first = (with_password or ["NAME"])[0].upper()
+                advice = (
+                    f"the address in /etc/default/edgenode, mode 0600 (EDGENODE__CAMERAS__{first}__SOURCE=…), the "
+                    "broker's password in mqtt.password_file: docs/security.md"
+                )
             found.append(Finding("secrets", str(path), Level.WARNING, text, advice, facts))
         else:
             text = f"{what}: closed to others (mode {mode:04o})"
