@@ -32,7 +32,7 @@ from tests.system.daemon import REPOSITORY, eventually
 from tests.system.plant import ROOT, Plant
 
 CAMERAS = 8
-FAULTS = {"kill node": 2, "kill broker": 3, "cut link": 4, "freeze broker": 2, "kill both": 1}
+FAULTS = {"kill node": 2, "kill broker": 6, "cut link": 7, "freeze broker": 4, "kill both": 1}
 """How often each comes, relative to the others."""
 LONGEST_FAULT_S = 0.6
 PATIENCE_S = 60.0
@@ -92,7 +92,7 @@ def plant_of(folder: Path, port: int) -> Plant:
         name = f"line_{number}"
         box = [0.5, 0.375, 0.625, 0.5]
         region = {"name": "belt", "box": box, "smoothing": {"method": "none"}}
-        plant.camera(name, f"synthetic:line?seed={number}&fps=10", fps=10, regions=[region])
+        plant.camera(name, f"synthetic:line?seed={number}&fps=5", fps=5, regions=[region])
         plant.rule(f"part_{number}", f'{name}.belt == "bright"', update_every="100ms")
         plant.rule(f"gap_{number}", f'{name}.belt == "dark"', update_every="200ms", severity="info")
     return plant
