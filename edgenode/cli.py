@@ -201,4 +201,11 @@ _lazy(main, "doctor", "edgenode.commands.doctor", "doctor_command", "Examine bro
 _lazy(main, "snapshot", "edgenode.commands.snapshot", "snapshot_command", "One picture, regions drawn.")
 _lazy(main, "explain", "edgenode.commands.explain", "explain_command", "Why there was, or wasn't, an event.")
 _lazy(main, "verify", "edgenode.commands.verify", "verify_command", "Prove that no event was altered.")
+_lazy(
+    main,
+    "verify-stream",
+    "edgenode.commands.verify_stream",
+    "verify_stream_command",
+    "Prove that no event is missing.",
+)
 _lazy(main, "worklist", "edgenode.commands.worklist", "worklist_command", "Pictures, likeliest cases first.")

@@ -96,6 +96,7 @@ class Node:
         self._http: HttpServer | None = None
         self._broker: EmbeddedBroker | None = None
         self._remembered_s = 0.0
+        self._forgetful = False
         self._measured_s = 0.0
         self._energy = NodeEnergy(settings, self.metrics, self._set_pace)
         self.announced = ""
@@ -342,4 +343,8 @@ class Node:
         try:
             self._state.remember(self.desk.export())
         except OSError as error:
-            log.warning("states cannot be remembered: %s", error)
+            if not self._forgetful:
+                log.warning("states cannot be remembered: %s; it is tried again each second", error)
+            self._forgetful = True
+        else:
+            self._forgetful = False

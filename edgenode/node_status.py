@@ -133,5 +133,6 @@ def status_page_state(node: Node) -> JsonObject:
             "reason": delivery.reason,
             "outbox_messages": delivery.outbox_messages,
             "outbox_bytes": delivery.outbox_bytes,
+            "in_memory": delivery.pending,
         },
     }

@@ -157,6 +157,18 @@ def replay_offline(folder: Path, limits: OutboxLimits, clock: Clock, since: date
         outbox.close()
 
 
+def drop_offline(
+    folder: Path, limits: OutboxLimits, clock: Clock, before: datetime | None, rule: str | None
+) -> int:
+    """Give up what waits (see `Outbox.drop`); no node may be running. Raises OutboxError."""
+    connect_read_only(folder).close()
+    outbox = Outbox(folder, limits, clock)
+    try:
+        return outbox.drop(before, rule)
+    finally:
+        outbox.close()
+
+
 def _known(us: int) -> datetime:
     at = from_us(us)
     if at is None:

@@ -9,7 +9,14 @@ from datetime import datetime
 
 from edgenode.delivery.outbox_file import SequenceReserve
 from edgenode.delivery.outbox_ledger import Ledger
-from edgenode.delivery.outbox_rows import ROW_BYTES, LossReason, OutboxLimits, encode_header, to_us
+from edgenode.delivery.outbox_rows import (
+    NOTICE_RANK,
+    ROW_BYTES,
+    LossReason,
+    OutboxLimits,
+    encode_header,
+    to_us,
+)
 from edgenode.records import Message
 
 STEP = 256
@@ -132,6 +139,14 @@ class Store:
         self.ledger.lose(reason, gone)
         self.waiting -= len(gone)
         return len(gone)
+
+    def drop(self, before: datetime | None, rule: str | None) -> int:
+        """Lose what waits: all, or what was appended before then, or what belongs to one rule. Notices stay."""
+        query = "SELECT seq, topic FROM waiting WHERE appended_us < ? AND severity < ? ORDER BY seq"
+        before_us = 2**62 if before is None else to_us(before)
+        topics = None if rule is None else (f"/events/{rule}", f"/events/{rule}/snapshot")
+        rows = self._db.execute(query, (before_us, NOTICE_RANK)).fetchall()
+        return self.lose([seq for seq, topic in rows if topics is None or topic.endswith(topics)], "dropped")
 
     def bound(self, claimed: Collection[int]) -> int:
         """Keep the limits: first what is only kept goes, then the least severe, then the oldest.
