@@ -21,7 +21,7 @@ from edgenode.settings import RegionSettings
 from tests.capture_parts import DEADLINE_S, Recorder, camera_spec, running
 from tests.clips import number_of, numbered_clip
 
-SOON = WatchLimits(hung_after_s=0.3)
+SOON, LATER = WatchLimits(hung_after_s=0.2), WatchLimits(hung_after_s=2.0)
 SETTINGS = {"open_timeout": 0.1, "read_timeout": 0.1}
 
 
@@ -76,7 +76,7 @@ def test_only_so_many_threads_of_a_camera_may_hang_and_then_its_heart_stops(
         running_hung(camera_spec("c.mp4", tmp_path, **SETTINGS), recorder) as camera,
     ):
         recorder.wait(lambda: recorder.counts["abandoned"] == MOST_ABANDONED)
-        recorder.wait(lambda: SystemClock().monotonic() - camera.heartbeat_s > 2.0)
+        recorder.wait(lambda: SystemClock().monotonic() - camera.heartbeat_s > 1.0)
         assert recorder.counts["abandoned"] == MOST_ABANDONED
         hung = [thread for thread in threading.enumerate() if thread.name == "camera-cam"]
         assert len(hung) == MOST_ABANDONED + 1
@@ -148,8 +148,10 @@ def test_a_thread_that_only_waits_for_its_next_picture_is_left_alone(
     (tmp_path / "in").mkdir()
     quiet = Recorder()
     with (
-        running(camera_spec("synthetic:numbers?fps=0.1", tmp_path, fps=0, **SETTINGS), recorder, limits=SOON),
-        running(camera_spec("in", tmp_path, **SETTINGS), quiet, limits=SOON),
+        running(
+            camera_spec("synthetic:numbers?fps=0.1", tmp_path, fps=0, **SETTINGS), recorder, limits=LATER
+        ),
+        running(camera_spec("in", tmp_path, **SETTINGS), quiet, limits=LATER),
     ):
         recorder.wait(lambda: len(recorder.reports) >= 3)
         quiet.wait(lambda: len(quiet.reports) >= 3)
