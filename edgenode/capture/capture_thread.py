@@ -46,7 +46,6 @@ class CaptureThread:
         self._board = parts.board
         self._turn = turn
         self._gate = self._packet_gate()
-        self._intake = Intake(parts, self._gate, turn, self._pause, first_index)
         self._backoff = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S)
         self._locked = Backoff(LOCK_PAUSE_S, LOCK_PAUSE_S, floor_s=LOCK_FLOOR_S)
         self._faults = Backoff(FIRST_PAUSE_S, _FAULT_PAUSE_S)
@@ -54,6 +53,7 @@ class CaptureThread:
         self._began_s = self._waited_s = 0.0
         self._ending = threading.Event()
         self._wake = threading.Event()
+        self._intake = Intake(parts, self._gate, turn, self._pause, first_index, self._ending)
         self._enabled = enabled
         self._heartbeat_s = self._clock.monotonic()
         # a daemon: the interpreter must not wait for one that hangs

@@ -16,6 +16,7 @@ from edgenode.capture.schedule import FrameSchedule
 from edgenode.capture.source import Grab, SourceInfo
 from edgenode.capture.turns import Turn
 from edgenode.errors import PictureError
+from edgenode.records import Sample
 
 Pause = Callable[[float], bool]
 """Waits so many seconds; whether the thread was called away meanwhile."""
@@ -24,11 +25,18 @@ Pause = Callable[[float], bool]
 class Intake:
     """Used by one capture thread. `opened` before the first grab of each opening.
 
-    `first_index` is the number of the next decoded frame; it goes on through all openings.
+    `first_index` is the number of the next decoded frame; it goes on through all openings. Once `ending` is set
+    nothing is offered or reported any more.
     """
 
     def __init__(
-        self, parts: CameraParts, gate: PacketGate | None, turn: Turn, pause: Pause, first_index: int
+        self,
+        parts: CameraParts,
+        gate: PacketGate | None,
+        turn: Turn,
+        pause: Pause,
+        first_index: int,
+        ending: threading.Event,
     ) -> None:
         spec = parts.spec
         self.name = spec.settings.name
@@ -45,7 +53,9 @@ class Intake:
         self._gate = gate
         self._turn = turn
         self._pause = pause
-        self._path = FramePath(spec.settings, spec.cutters, parts.offer, parts.observer, parts.desk, gate)
+        self._ending = ending
+        self._offer_to = parts.offer
+        self._path = FramePath(spec.settings, spec.cutters, self._offer, parts.observer, parts.desk, gate)
 
     def opened(self, info: SourceInfo, watch: PictureWatch | None, buffered: bool) -> None:
         """A source was opened: everything about time starts anew, and `watch` looks at its pictures.
@@ -85,6 +95,8 @@ class Intake:
         except PictureError:
             self._observer.corrupt_frame(self.name)
             return False
+        if self._ending.is_set():
+            return True
         if outcome is None:
             self._board.alive()
         else:
@@ -92,6 +104,11 @@ class Intake:
             if outcome.classified:
                 self._board.classified(outcome.distrust)
         return True
+
+    def _offer(self, sample: Sample) -> None:
+        """A thread that hung on its way here has nothing to say any more."""
+        if not self._ending.is_set():
+            self._offer_to(sample)
 
     def _pass_over(self, grab: Grab) -> bool:
         """A packet that was not decoded: a closed gate kept it, or it waited too long on the way."""
