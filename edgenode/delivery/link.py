@@ -18,21 +18,23 @@ from typing import Any, Literal, cast
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edgenode.clock import Backoff, Clock
 from edgenode.delivery.link_options import (
+    MAX_INCOMING_BYTES,
     Acknowledged,
     Connected,
     Disconnected,
     LinkOptions,
     LinkReport,
-    Received,
     Suspicion,
     failure,
     read_password,
+    received,
     refusal,
     tls_context,
     unanswered,
@@ -158,10 +160,12 @@ class Link:
         prefers_5 = self._options.mqtt.protocol != "3.1.1"
         try:
             client = self._build(is_5, generation)
+            mqtt = self._options.mqtt
             client.connect(
-                self._options.mqtt.host,
-                self._options.mqtt.effective_port,
-                keepalive=round(self._options.mqtt.keepalive),
+                mqtt.host,
+                mqtt.effective_port,
+                round(mqtt.keepalive),
+                properties=_asked_for() if is_5 else None,
             )
         except Exception as error:
             suspicion.unreachable()
@@ -319,27 +323,18 @@ class Link:
         if len(self._reports) >= _UNREAD_REPORTS:
             self.unread += 1
             return
-        properties = message.properties
-        self._reports.append(
-            Received(
-                topic=_topic(message),
-                payload=bytes(message.payload),
-                retain=bool(message.retain),
-                qos=message.qos,
-                response_topic=getattr(properties, "ResponseTopic", None),
-                correlation=getattr(properties, "CorrelationData", None),
-                expiry_s=getattr(properties, "MessageExpiryInterval", None),
-            )
-        )
+        told = received(message)
+        if told is None:
+            self.unread += 1
+            return
+        self._reports.append(told)
         self._wake.set()
 
 
-def _topic(message: paho.MQTTMessage) -> str:
-    """paho raises on a topic that is not UTF-8, which would end the thread."""
-    try:
-        return message.topic
-    except UnicodeDecodeError:
-        return ""
+def _asked_for() -> Properties:
+    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+    properties.MaximumPacketSize = MAX_INCOMING_BYTES
+    return properties
 
 
 def _nothing(_client: Any, _userdata: Any, _sock: Any) -> None:

@@ -29,6 +29,8 @@ class Behaviour:
     status: int = 200
     content_type: str = "image/jpeg"
     at: int = 0
+    location: str = ""
+    """Where `/moved` sends those who ask for it."""
     stall: threading.Event = field(default_factory=threading.Event)
     """Set: the stream stops, the connection stays."""
     requests: list[tuple[str, int]] = field(default_factory=list)
@@ -107,6 +109,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._stream()
         elif self.path.startswith("/still"):
             self._still()
+        elif self.path == "/moved":
+            self._answer(302, {"Location": self.behaviour.location}, b"")
         else:
             self._answer(404, {}, b"")
 
