@@ -341,5 +341,7 @@ def test_loading_a_model_leaves_the_threads_arithmetic_alone(tmp_path: Path) -> 
         "Classifier.load(Path(sys.argv[1])).close()\n"
         "print(5e-324 * 1.0 > 0.0)"
     )
-    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, path], capture_output=True, text=True, timeout=60, check=True
+    )
     assert done.stdout.strip() == "True"
