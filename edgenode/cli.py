@@ -152,4 +152,5 @@ _lazy(main, "snapshot", "edgenode.commands.snapshot", "snapshot_command", "One p
 _lazy(main, "explain", "edgenode.commands.explain", "explain_command", "Why there was, or wasn't, an event.")
 _lazy(main, "verify", "edgenode.commands.verify", "verify_command", "Prove that no event was altered.")
 _lazy(main, "worklist", "edgenode.commands.worklist", "worklist_command", "Pictures, likeliest cases first.")
+_lazy(main, "regions", "edgenode.commands.regions", "regions_command", "Draw regions on a picture.")
 _lazy(main, "label", "edgenode.commands.label", "label_command", "Say what pictures show, by keyboard.")

@@ -217,7 +217,9 @@ class _Handler(BaseHTTPRequestHandler):
                 cookie = f"{self._cookie}={session}; Path=/; HttpOnly; SameSite=Strict"
                 self._send(static(site.page), (("Set-Cookie", cookie),))
                 return
-        if not site.knows(self._session()):
+        if url.path == "/favicon.ico":  # every browser asks, and shows a fault where there is none
+            self._send(Reply(b"", "image/x-icon", HTTPStatus.NO_CONTENT))
+        elif not site.knows(self._session()):
             self._refuse(HTTPStatus.FORBIDDEN, "open the link that stands on the terminal; each works once")
         elif url.path == "/":
             self._send(static(site.page))

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import re
 import signal
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,54 +11,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser import PHONE, axe_violations, browser, page, screenshot
-from tests.system.daemon import PATIENCE_S, REPOSITORY
+from tests.browser import PHONE, axe_violations, screenshot
+from tests.system.pages.command import PageCommand
 from tests.system.pages.pictures import fill
-
-__all__ = ["browser", "page"]
-
-
-class Labelling:
-    """`edgenode label ARGUMENTS` as a process."""
-
-    def __init__(self, stack: ExitStack, folder: Path, *arguments: str) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-u", "-m", "edgenode", "label", *arguments],
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=folder,
-            env={"PYTHONPATH": str(REPOSITORY), "PATH": "/usr/bin:/bin"},
-        )
-        stack.callback(self._end)
-        self.said: list[str] = []
-        self._linked = threading.Event()
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-        assert self._linked.wait(PATIENCE_S), self.said
-
-    @property
-    def link(self) -> str:
-        return next(line.strip() for line in self.said if "?token=" in line)
-
-    def end(self, number: signal.Signals) -> str:
-        self.process.send_signal(number)
-        self.process.wait(PATIENCE_S)
-        self._reader.join(PATIENCE_S)
-        return "".join(self.said)
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        with self.process.stdout as lines:
-            for line in lines:
-                self.said.append(line)
-                if "?token=" in line:
-                    self._linked.set()
-
-    def _end(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait(PATIENCE_S)
-        self._reader.join(PATIENCE_S)
 
 
 @pytest.fixture
@@ -86,7 +38,7 @@ def test_pictures_are_labelled_by_keyboard_and_survive_a_kill(
     page: Page, tmp_path: Path, stack: ExitStack
 ) -> None:
     truth = fill(tmp_path / "state", 6)
-    first = Labelling(stack, tmp_path, "state")
+    first = PageCommand(stack, tmp_path, "label", "state")
     page.goto(first.link)
     answered(page, 0, 6)
     assert "token" not in page.url
@@ -111,7 +63,7 @@ def test_pictures_are_labelled_by_keyboard_and_survive_a_kill(
     expect(page.locator("#message")).to_contain_text("does not answer")
     answered(page, 3, 6)
 
-    again = Labelling(stack, tmp_path, "state")
+    again = PageCommand(stack, tmp_path, "label", "state")
     page.emulate_media(color_scheme="dark")
     page.goto(again.link)
     answered(page, 3, 6)
@@ -142,7 +94,9 @@ def test_several_labels_at_once_a_new_one_and_a_small_screen(
     page: Page, tmp_path: Path, stack: ExitStack
 ) -> None:
     fill(tmp_path / "state", 3)
-    labelling = Labelling(stack, tmp_path, "state", "--several", "--labels", "part,scratch", "--out", "set")
+    labelling = PageCommand(
+        stack, tmp_path, "label", "state", "--several", "--labels", "part,scratch", "--out", "set"
+    )
     page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
     page.goto(labelling.link)
     answered(page, 0, 3)
