@@ -209,3 +209,5 @@ _lazy(
     "Prove that no event is missing.",
 )
 _lazy(main, "worklist", "edgenode.commands.worklist", "worklist_command", "Pictures, likeliest cases first.")
+_lazy(main, "regions", "edgenode.commands.regions", "regions_command", "Draw regions on a picture.")
+_lazy(main, "label", "edgenode.commands.label", "label_command", "Say what pictures show, by keyboard.")

@@ -275,7 +275,7 @@ class Settings(BaseSettings):
     outbox: OutboxSettings = OutboxSettings()
     """The store in which events wait for the broker."""
     collect: CollectSettings = CollectSettings()
-    """Pictures kept on this node for somebody to label. They never leave it by themselves."""
+    """Pictures kept on this node for somebody to label: `edgenode label`. They never leave it by themselves."""
     models: dict[Name, ModelSettings] = {}
     """The models by name: `[models.defects]`."""
     cameras: list[CameraSettings] = []
