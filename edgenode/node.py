@@ -85,6 +85,7 @@ class Node:
         self.clock: Clock = clock if clock is not None else SystemClock()
         self.metrics = Metrics()
         self.health = Health(self.clock)
+        self.health.require("models", "outbox", "cameras")
         self.reports: dict[str, CameraReport] = {}
         """The last report of each camera."""
         self.reload_requested = threading.Event()
@@ -156,7 +157,6 @@ class Node:
         self._stack.append(("publisher", self._stop_publisher))
         self.health.watch("camera-reports", lambda: ticker.heartbeat_s, STALL_LIMIT_S)
         self.health.watch("publisher", lambda: self.publisher.heartbeat_s, STALL_LIMIT_S)
-        self.health.require("models", "outbox", "cameras")
         self.health.condition("models", True)
         self._stack.append(("collector", lambda: self._collector.close(settings.node.drain)))
         self._stack.append(("pipeline", lambda: self.pipeline.stop(settings.node.drain)))
