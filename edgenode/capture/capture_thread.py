@@ -9,7 +9,7 @@ import traceback
 
 from edgenode.capture.address import LIVE_KINDS, AddressKind, parse_address, redact
 from edgenode.capture.camera_parts import CameraParts
-from edgenode.capture.intake import Intake
+from edgenode.capture.intake import Intake, Worth
 from edgenode.capture.opening import open_source
 from edgenode.capture.packet_gate import PacketGate
 from edgenode.capture.picture_watch import PictureWatch
@@ -214,14 +214,14 @@ class CaptureThread:
                 continue
             if self._ending.is_set():
                 return
-            good = self._intake.take(grab)
+            worth = self._intake.take(grab)
             self._turn.rest()
-            if good:
+            if worth is Worth.GOOD:
                 good_s = self._clock.monotonic()
                 if good_s - began_s > _STABLE_S:
                     self._backoff.reset()
                     self._faults.reset()
-            elif source.info.live and not grab.late:
+            elif worth is Worth.DAMAGED and source.info.live:
                 self._expect_picture(began_s, good_s)
         self._beat()
 

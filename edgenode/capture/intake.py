@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from enum import Enum, auto
 
 from edgenode.capture.camera_parts import CameraParts
 from edgenode.capture.frame_path import FramePath, Outcome, Stamp
@@ -17,6 +18,17 @@ from edgenode.capture.source import Grab, SourceInfo
 from edgenode.capture.turns import Turn
 from edgenode.errors import PictureError
 from edgenode.records import Sample
+
+
+class Worth(Enum):
+    """What a grab was good for."""
+
+    GOOD = auto()
+    """A good picture of the present, used or not."""
+    DAMAGED = auto()
+    OLD = auto()
+    """It waited on its way."""
+
 
 Pause = Callable[[float], bool]
 """Waits so many seconds; whether the thread was called away meanwhile."""
@@ -66,8 +78,8 @@ class Intake:
         self._pacing = Pacing(info, self._fps, self._realtime, self._clock)
         self._schedule = FrameSchedule(self._fps)
 
-    def take(self, grab: Grab) -> bool:
-        """One grab, whatever it is worth; whether it was a good and present frame."""
+    def take(self, grab: Grab) -> Worth:
+        """One grab, whatever it is worth."""
         if grab.skipped:
             return self._pass_over(grab)
         arrived_s = self._clock.monotonic()
@@ -76,16 +88,16 @@ class Intake:
         self._observer.packets(self.name, grab.packets)
         if grab.corrupt:
             self._observer.corrupt_frame(self.name)
-            return False
+            return Worth.DAMAGED
         moment = self._pacing.moment(grab)
         fresh = not self._info.live or grab.recalled or self._freshness.is_new(arrived_s, grab.media_s)
         due = self._schedule.due(moment.time_s, self._pace.share)
         if not fresh:
             if due:
                 self._observer.gate_skipped(self.name, "late")
-            return False
+            return Worth.OLD
         if self._called_away(moment.wait_s):
-            return True
+            return Worth.GOOD
         captured_at = self._clock.now()
         if self._info.live:
             captured_at -= timedelta(seconds=max(0.0, self._clock.monotonic() - moment.captured_s))
@@ -94,23 +106,23 @@ class Intake:
             outcome = self._use(grab, stamp, due)
         except PictureError:
             self._observer.corrupt_frame(self.name)
-            return False
+            return Worth.DAMAGED
         if self._ending.is_set():
-            return True
+            return Worth.GOOD
         if outcome is None:
             self._board.alive()
         else:
             self._board.alive(outcome.width, outcome.height)
             if outcome.classified:
                 self._board.classified(outcome.distrust)
-        return True
+        return Worth.GOOD
 
     def _offer(self, sample: Sample) -> None:
         """A thread that hung on its way here has nothing to say any more."""
         if not self._ending.is_set():
             self._offer_to(sample)
 
-    def _pass_over(self, grab: Grab) -> bool:
+    def _pass_over(self, grab: Grab) -> Worth:
         """A packet that was not decoded: a closed gate kept it, or it waited too long on the way."""
         self._observer.packets(self.name, grab.packets)
         moment = self._pacing.moment(grab)
@@ -118,13 +130,13 @@ class Intake:
         if self._schedule.due(moment.time_s, self._pace.share):
             self._observer.gate_skipped(self.name, "late" if grab.late else "packet")
         if grab.late:
-            return False
+            return Worth.OLD
         if self._desk.wanted and self._gate is not None:
             self._gate.demand()
         self._path.tell_gate()
         self._called_away(moment.wait_s)
         self._board.alive()
-        return True
+        return Worth.GOOD
 
     def _called_away(self, wait_s: float) -> bool:
         if wait_s <= 0.0:

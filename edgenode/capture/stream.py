@@ -69,6 +69,7 @@ class VideoStream:
                 settings.target,
                 options=settings.options | _LIMITS,
                 timeout=(settings.open_timeout_s, settings.read_timeout_s),
+                metadata_errors="replace",  # a title in another encoding is no reason not to play a file
             )
         except av.error.FFmpegError as error:
             spent_s = time.monotonic() - began_s
@@ -160,6 +161,8 @@ class VideoStream:
             raise SourceEndedError(f"{self._settings.shown} has ended") from None
         except av.error.FFmpegError as error:
             raise read_error(error, self._settings.shown, self._settings.read_timeout_s) from None
+        except IndexError:  # PyAV, where a packet belongs to a stream that began after the opening
+            raise SourceError(f"{self._settings.shown} broke off: it goes on as another stream") from None
         came_s, self._came_s = self._came_s, time.monotonic()
         if packet.size == 0 and self._settings.live:
             raise SourceEndedError(f"{self._settings.shown} has ended")

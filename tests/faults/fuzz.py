@@ -9,6 +9,7 @@ end of its inputs; its highest memory is kept. Writes a line of JSON; ends with 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import random
@@ -79,6 +80,7 @@ def work(target: str, seed: int, first: int, count: int, progress: Path) -> int:
 
 
 def _size(process: psutil.Process) -> tuple[float, int, int]:
+    gc.collect()
     return process.memory_info().rss / 2**20, process.num_threads(), process.num_fds()
 
 

@@ -283,9 +283,10 @@ def finish(soak: Soak, record: Record) -> None:
 
 
 def judge(record: Record) -> dict[str, Growth]:
-    """Fits the three series; what grew is a problem. The first fifth is warming up."""
+    """Fits the three series over the second half; what grew is a problem. In the first one every kind of fault
+    happens for the first time, and the allocator keeps what each needed at most."""
     last_s = record.samples[-1].at_s
-    settled = [each for each in record.samples if each.at_s >= last_s / 5.0]
+    settled = [each for each in record.samples if each.at_s >= last_s / 2.0]
     found = {
         name: growth([each.at_s for each in settled], [float(getattr(each, name)) for each in settled])
         for name in ("rss_mb", "threads", "files")
