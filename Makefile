@@ -12,9 +12,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST_OPTIONS ?=
 DEMO_OPTIONS ?=
+LOCK_OPTIONS ?=
 ROUNDS ?= 200
 
-.PHONY: help demo test check format reference test-long test-interop test-faults demo-models deb clean
+.PHONY: help demo test check format reference test-long test-interop test-faults demo-models deb lock audit sbom clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -56,6 +57,15 @@ demo-models: $(VENV)/.dev ## teach the demo's models anew, from the drawn scenes
 deb: ## build a Debian package into dist/ (needs dh-virtualenv, debhelper, build-essential)
 	@scripts/debian-package.sh
 
+lock: $(VENV)/.supply ## pin the node's libraries anew in deploy/requirements.txt (LOCK_OPTIONS=--upgrade)
+	@scripts/lock.sh $(BIN)/python $(LOCK_OPTIONS)
+
+audit: $(VENV)/.supply ## ask the package index for known vulnerabilities of what is pinned
+	@scripts/audit.sh $(BIN)/python
+
+sbom: $(VENV)/.supply ## write the bill of materials into dist/edgenode.cdx.json (CycloneDX)
+	@scripts/sbom.sh $(BIN)/python dist/edgenode.cdx.json
+
 clean: ## remove what was made, .venv too
 	rm -rf $(VENV) $(VENV)-tensorflow build dist out .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -79,4 +89,9 @@ $(VENV)-tensorflow/.made: scripts/venv.sh tests/interop/requirements.txt
 	@scripts/venv.sh "$(PYTHON)" "$(VENV)-tensorflow"
 	@echo "installing TensorFlow and Keras into an environment of their own"
 	@$(VENV)-tensorflow/bin/python -m pip --disable-pip-version-check install --quiet -r tests/interop/requirements.txt
+	@touch $@
+
+$(VENV)/.supply: $(VENV)/.made pyproject.toml
+	@echo "installing the tools for pinned libraries"
+	@$(PIP) install --quiet --editable '.[supply]'
 	@touch $@
