@@ -111,7 +111,7 @@ def warnings(loaded: LoadedSettings) -> list[str]:
         found.append(
             loaded.problem(
                 ("mqtt", "password"),
-                f"every user of this machine can read it; put it into a file of its own and name that in password_file",
+                "every user of this machine can read it; put it into a file of its own and name that in password_file",
             )
         )
     if settings.mqtt.allow_insecure and settings.mqtt.ca_file is None and not is_loopback(settings.mqtt.host):
