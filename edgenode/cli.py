@@ -8,6 +8,7 @@ import sys
 import traceback
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -119,10 +120,16 @@ def proven(config_path: Path) -> LoadedSettings:
 
 def read_settings(config_path: Path) -> Settings:
     """The settings at `config_path`, their form checked but not what they refer to: for commands that may be
-    run to mend just that, such as installing a missing model. Raises ConfigurationError."""
-    from edgenode.config_file import load
+    run to mend just that, such as installing a missing model. Raises ConfigurationError.
 
-    return load(config_path, _environment(config_path)).settings
+    When the command is over, what it made in the state directory as root is given to the directory's owner.
+    """
+    from edgenode.config_file import load
+    from edgenode.host import give_to_owner
+
+    settings = load(config_path, _environment(config_path)).settings
+    click.get_current_context().call_on_close(partial(give_to_owner, settings.node.state_dir))
+    return settings
 
 
 def _environment(config_path: Path) -> dict[str, str]:

@@ -62,6 +62,18 @@ def service_environment(path: Path = Path("/etc/default/edgenode")) -> dict[str,
     return found
 
 
+def give_to_owner(folder: Path) -> None:
+    """What root has made in `folder` becomes the folder's owner's: a service that is not root could not read it.
+
+    Does nothing for other users, for a folder that is root's own, or for none. Raises OSError.
+    """
+    if os.geteuid() != 0 or not folder.is_dir() or (owner := folder.stat()).st_uid == 0:
+        return
+    for path in folder.rglob("*"):
+        if path.lstat().st_uid == 0:
+            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+
+
 def unwritable(folder: Path) -> str | None:
     """Why nothing can be kept in `folder`, and what to do; None when it can. Creates nothing."""
     existing = folder

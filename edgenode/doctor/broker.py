@@ -10,6 +10,7 @@ from edgenode.delivery.certificates import read_certificate
 from edgenode.doctor.finding import Finding, Level
 from edgenode.doctor.unit import Unit
 from edgenode.errors import LinkError
+from edgenode.host import is_loopback
 from edgenode.records import JsonObject
 from edgenode.settings import MqttSettings, Settings
 
@@ -33,7 +34,7 @@ def examine_broker(settings: Settings, unit: Unit, base_dir: Path, timeout_s: fl
     try:
         reached = reach(mqtt, timeout_s)
     except LinkError as error:
-        return [*found, Finding(PART, subject, Level.PROBLEM, str(error), _unreached(settings))]
+        return [*found, Finding(PART, subject, Level.PROBLEM, str(error), _unreached(settings, str(error)))]
     found += _reached(reached, subject, unit)
     try:
         answer = converse(mqtt, settings.node.name, timeout_s)
@@ -55,8 +56,12 @@ def _with_credential(mqtt: MqttSettings, unit: Unit) -> tuple[MqttSettings, list
     return mqtt.model_copy(update={"password_file": stored}), []
 
 
-def _unreached(settings: Settings) -> str:
-    if settings.mqtt.host == "localhost":
+def _unreached(settings: Settings, why: str) -> str:
+    if "no such host" in why or "name service" in why:
+        return "check mqtt.host, the name server and /etc/hosts; an address in numbers works without"
+    if "certificate" in why or "TLS" in why:
+        return "docs/security.md, “The broker”; edgenode never skips the check of a certificate"
+    if is_loopback(settings.mqtt.host):
         return "is a broker installed and running? apt install mosquitto; systemctl status mosquitto"
     return "check mqtt.host and mqtt.port, and that a firewall lets this machine through"
 

@@ -182,7 +182,7 @@ def examine_energy(powercap: Path = Path("/sys/class/powercap")) -> list[Finding
     locked = [path for path in powercap.glob("*/energy_uj") if not os.access(path, os.R_OK)]
     if locked:
         text = "the processor has energy counters that this user may not read"
-        advice = "docs/operations.md, “Energy”: a group and a udev rule"
+        advice = "docs/energy.md, “Measure”: a group and a udev rule"
         found.append(Finding("energy", "rapl", Level.NOTE, text, advice))
     elif not meters:
         text = "no meter: joules stay unknown, CPU seconds are always there"

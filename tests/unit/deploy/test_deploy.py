@@ -106,6 +106,18 @@ def test_the_scrape_configuration_is_valid() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_both_files_copied_as_the_document_says_are_a_whole_configuration(tmp_path: Path) -> None:
+    page = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+    copies = re.findall(
+        r"^    cp /usr/share/edgenode/prometheus/(\S+) /etc/prometheus/(\S+)$", page, re.MULTILINE
+    )
+    assert len(copies) == 2
+    for source, target in copies:
+        shutil.copy(PROMETHEUS / source, tmp_path / target)
+    done = run(tool("promtool"), "check", "config", "prometheus.yml", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_the_example_configuration_loads() -> None:
     settings = load(EXAMPLE, {}).settings
     assert [camera.name for camera in settings.cameras] == ["line_1", "line_2"]
