@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST_OPTIONS ?=
 DEMO_OPTIONS ?=
 
-.PHONY: help demo test check format reference test-long demo-models deb clean
+.PHONY: help demo test check format reference test-long demo-models live-page deb clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -43,6 +43,9 @@ test-long: $(VENV)/.dev ## run the tests that take minutes
 
 demo-models: $(VENV)/.dev ## teach the demo's models anew, from the drawn scenes
 	@$(BIN)/python -m trainer.scene_models edgenode/demo/models
+
+live-page: ## build the live page anew from deploy/dashboard (needs node and npm)
+	@cd deploy/dashboard && npm ci --no-audit --no-fund && npm run build
 
 deb: ## build a Debian package into dist/ (needs dh-virtualenv, debhelper, build-essential)
 	@scripts/debian-package.sh
