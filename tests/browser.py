@@ -20,7 +20,7 @@ PATIENCE_MS = 30_000
 DESKTOP = (1280, 800)
 PHONE = (360, 740)
 expect.set_options(timeout=PATIENCE_MS)
-_ARGUMENTS = (
+ARGUMENTS = (
     "--no-sandbox",  # CI is root, and Chromium refuses its sandbox there; pages are our own
     "--disable-gpu",
     "--disable-dev-shm-usage",  # containers have 64 MiB of it
@@ -37,17 +37,22 @@ _AXE = {
 }
 
 
+def program() -> str | None:
+    """The system's Chromium."""
+    return shutil.which("chromium") or shutil.which("chromium-browser")
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """One Chromium for a module's tests."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
-    if program is None:
+    found = program()
+    if found is None:
         if os.environ.get("CI"):
             pytest.fail("chromium is not installed: apt install chromium")
         pytest.skip("chromium is not installed: apt install chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=program, args=list(_ARGUMENTS), chromium_sandbox=False
+            executable_path=found, args=list(ARGUMENTS), chromium_sandbox=False
         )
         yield browser
         browser.close()
