@@ -15,7 +15,7 @@ DEMO_OPTIONS ?=
 LOCK_OPTIONS ?=
 ROUNDS ?= 200
 
-.PHONY: help demo test check format reference test-long test-interop test-faults demo-models deb lock audit sbom clean
+.PHONY: help demo test check format reference test-long test-interop test-faults demo-models live-page deb lock audit sbom clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -53,6 +53,9 @@ test-faults: $(VENV)/.dev ## kill, freeze and cut off nodes and brokers 200 time
 
 demo-models: $(VENV)/.dev ## teach the demo's models anew, from the drawn scenes
 	@$(BIN)/python -m trainer.scene_models edgenode/demo/models
+
+live-page: ## build the live page anew from deploy/dashboard (needs node and npm)
+	@cd deploy/dashboard && npm ci --no-audit --no-fund && npm run build
 
 deb: ## build a Debian package into dist/ (needs dh-virtualenv, debhelper, build-essential)
 	@scripts/debian-package.sh

@@ -95,7 +95,9 @@ class Node:
         self._stack: list[tuple[str, Callable[[], None]]] = []
         """What was started, sink first: how to stop it."""
         self._http: HttpServer | None = None
-        self._broker: EmbeddedBroker | None = None
+        self.broker: EmbeddedBroker | None = None
+        """The built-in one, where it is asked for."""
+        self._started_at = self.clock.now()
         self._remembered_s = 0.0
         self._forgetful = False
         self._measured_s = 0.0
@@ -110,7 +112,7 @@ class Node:
 
     @property
     def mqtt_port(self) -> int:
-        return self._broker.port if self._broker is not None else self.settings.mqtt.effective_port
+        return self.broker.port if self.broker is not None else self.settings.mqtt.effective_port
 
     def start(self) -> None:
         """Start everything, sink first. Raises ConfigurationError; what had been started is stopped again."""
@@ -170,12 +172,12 @@ class Node:
         if mqtt.host == EMBEDDED:
             from edgenode.delivery.broker import EmbeddedBroker
 
-            self._broker = EmbeddedBroker(port=mqtt.port or 0)
-            self._broker.start()
-            self._stack.append(("broker", self._broker.stop))
+            self.broker = EmbeddedBroker(port=mqtt.port or 0)
+            self.broker.start()
+            self._stack.append(("broker", self.broker.stop))
             mqtt = mqtt.model_copy(
                 # amqtt knows no MQTT 5, and doesn't answer one who asks for it with a last will
-                update={"host": "127.0.0.1", "port": self._broker.port, "protocol": "3.1.1"}
+                update={"host": "127.0.0.1", "port": self.broker.port, "protocol": "3.1.1"}
             )
         options = PublisherOptions(
             node=self.settings.node.name,
@@ -334,7 +336,7 @@ class Node:
     def _announce(self, classifiers: dict[str, Classifier]) -> None:
         fallen = fallen_back(self.settings, classifiers)
         self.health.condition("provider", not fallen, fallen)
-        self.publisher.publish_info(node_info(self.settings, classifiers))
+        self.publisher.publish_info(node_info(self.settings, classifiers, self._started_at))
         for name, classifier in classifiers.items():
             self.publisher.publish_model(name, classifier.identity, card_summary(classifier.card))
         HomeAssistant(self._state, self.publisher).announce(self.settings, cards_of(classifiers))

@@ -67,14 +67,15 @@ class Metrics(CaptureMetrics, InferenceMetrics, DeliveryMetrics, EnergyMetrics, 
             # A version that is not a number: answer as if nothing had been asked for.
             encode, content_type = choose_encoder("")
         body = encode(self.registry)
-        gzipped = _accepts_gzip(accept_encoding)
+        gzipped = accepts_gzip(accept_encoding)
         if gzipped:
             # Level 1: scrapes repeat every few seconds and text shrinks tenfold even so.
             body = gzip.compress(body, compresslevel=1, mtime=0)
         return Exposition(body, content_type, gzipped)
 
 
-def _accepts_gzip(header: str) -> bool:
+def accepts_gzip(header: str) -> bool:
+    """Whether an `Accept-Encoding` header allows gzip."""
     for part in header.lower().split(","):
         coding, _, parameter = part.strip().partition(";")
         if coding.strip() in ("gzip", "*"):

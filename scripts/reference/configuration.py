@@ -37,6 +37,7 @@ _PATTERNS = {
     r"^[0-9a-f]{64}$": "64 hexadecimal digits",
     r"^(\[[0-9a-fA-F:]+\]|[^:\[\]\s]+):\d{1,5}$": "host:port",
     r"^[^+#\s/][^+#\s]*[^+#\s/]$": "topic",
+    r"^wss?://[^\s/@?#]+(/[^\s?#]*)?$": "`ws://` or `wss://` address",
 }
 _COMPUTED = {"default_node_name": "the host name"}
 HEAD = """# Configuration
