@@ -190,7 +190,8 @@ def start(folder: Path) -> None:
             broker.kill()
     print(
         f"39 start to READY {ready[0]:.2f} s; after kill -9 with open events: median "
-        f"{statistics.median(ready[1:]):.2f} s, at most {max(ready[1:]):.2f} s (first classification after {statistics.median(first[1:]):.2f} s)"
+        f"{statistics.median(ready[1:]):.2f} s, at most {max(ready[1:]):.2f} s "
+        f"(first classification after {statistics.median(first[1:]):.2f} s)"
     )
 
 
