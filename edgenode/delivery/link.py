@@ -174,7 +174,8 @@ class Link:
             client.connect(
                 self._options.mqtt.host,
                 self._options.mqtt.effective_port,
-                keepalive=round(self._options.mqtt.keepalive),
+                # paho asks after one of these and gives up after another, at its loop's next turn: within two of ours
+                keepalive=max(1, int(0.9 * self._options.mqtt.keepalive)),
             )
         except Exception as error:
             suspicion.unreachable()
