@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST_OPTIONS ?=
 DEMO_OPTIONS ?=
 
-.PHONY: help demo test check format reference test-long demo-models deb clean
+.PHONY: help demo test check format reference test-long soak fuzz demo-models deb clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -40,6 +40,15 @@ reference: $(VENV)/.dev ## write the generated documents and dashboards from the
 test-long: $(VENV)/.dev ## run the tests that take minutes
 	@scripts/system-packages.sh
 	@$(BIN)/python -m pytest -m slow $(PYTEST_OPTIONS)
+
+soak: $(VENV)/.dev ## a node under a fault every ten seconds, and whether anything grows (MINUTES=30 SEED=1)
+	@scripts/system-packages.sh
+	@$(BIN)/python -m tests.faults.soak --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
+
+fuzz: $(VENV)/.dev ## 100,000 damaged configurations, pictures, MJPEG streams and videos (INPUTS=100000 SEED=1)
+	@for target in configuration picture multipart video; do \
+		$(BIN)/python -m tests.faults.fuzz $$target --inputs $(or $(INPUTS),100000) $(if $(SEED),--seed $(SEED)); \
+	done
 
 demo-models: $(VENV)/.dev ## teach the demo's models anew, from the drawn scenes
 	@$(BIN)/python -m trainer.scene_models edgenode/demo/models
