@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import logging
 import os
+import resource
 import signal
 import threading
 import time
@@ -15,8 +17,9 @@ from edgenode import exit_codes
 from edgenode.config_file import LoadedSettings
 from edgenode.errors import ConfigurationError, EdgeNodeError
 from edgenode.node import Node
+from edgenode.settings import Settings
 from edgenode.supervision import StallAlarm, ThreadWatch, all_stacks, end_in_time, leave
-from edgenode.telemetry.logs import chosen_form, set_up_logging
+from edgenode.telemetry.logs import chosen_form, log_uncaught, set_up_logging
 from edgenode.telemetry.notify import Notifier
 from edgenode.telemetry.redaction import known_secrets
 
@@ -29,7 +32,10 @@ def run_daemon(loaded: LoadedSettings, load_again: Callable[[], LoadedSettings])
     Returns the exit code. Called on the main thread; signal handlers only set flags.
     """
     faulthandler.enable()
+    # the broker's password and the cameras' are in this process's memory
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     _set_up_logging(loaded)
+    log_uncaught()
     stop = threading.Event()
     node = Node(loaded.settings, loaded.base_dir)
 
@@ -60,18 +66,18 @@ def run_daemon(loaded: LoadedSettings, load_again: Callable[[], LoadedSettings])
 def _set_up_logging(loaded: LoadedSettings) -> None:
     settings = loaded.settings
     form = chosen_form(settings.node.log_format, os.environ)
-    set_up_logging(settings.node.log_level, form, known_secrets(settings) | _password_in_file(loaded))
+    set_up_logging(settings.node.log_level, form, known_secrets(settings) | _secrets_in_files(settings))
 
 
-def _password_in_file(loaded: LoadedSettings) -> set[str]:
-    """What `mqtt.password_file` holds now; nothing where it cannot be read, which the connection tells."""
-    path = loaded.settings.mqtt.password_file
-    if path is None:
-        return set()
-    try:
-        return {path.read_text(encoding="utf-8").strip("\r\n")} - {""}
-    except (OSError, UnicodeDecodeError):
-        return set()
+def _secrets_in_files(settings: Settings) -> set[str]:
+    """What the files with the broker's password and the HTTP token hold now; nothing where one cannot be read,
+    which those who use it tell."""
+    found = set()
+    for path in (settings.mqtt.password_file, settings.http.token_file):
+        if path is not None:
+            with contextlib.suppress(OSError, UnicodeDecodeError):
+                found.add(path.read_text(encoding="utf-8").strip("\r\n"))
+    return found - {""}
 
 
 def _serve(

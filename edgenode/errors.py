@@ -46,6 +46,10 @@ class ModelError(EdgeNodeError):
     """A model file is refused: no card, wrong hash, external data, a graph its card disagrees with."""
 
 
+class ProviderError(ModelError):
+    """The provider asked for is not there: not built into onnxruntime, or without its libraries or its device."""
+
+
 class InferenceError(EdgeNodeError):
     """A loaded model failed on a batch, ran too long, or answered with something not finite."""
 

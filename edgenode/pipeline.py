@@ -15,7 +15,7 @@ from edgenode.capture.turns import turns_for
 from edgenode.clock import Clock
 from edgenode.inference.card import ModelCard
 from edgenode.inference.classifier import Classifier
-from edgenode.inference.engine import Engine, EngineOptions
+from edgenode.inference.engine import Engine, EngineOptions, Witness
 from edgenode.inference.sample_buffer import BufferCounts, BufferLimits, SampleBuffer
 from edgenode.records import CameraReport, Prediction, Sample
 from edgenode.settings import InferenceSettings, Settings
@@ -71,6 +71,8 @@ class Pipeline:
         self._clock = clock
         self._serving: dict[str, _Serving] = {}
         self._cameras: dict[str, _Running] = {}
+        self.witness: Witness | None = None
+        """Sees every batch with what was said of it; set before the first `apply`."""
         self._turns = {realtime: turns_for(realtime) for realtime in (False, True)}
 
     def apply(
@@ -120,6 +122,11 @@ class Pipeline:
     def camera(self, name: str) -> Camera | None:
         running = self._cameras.get(name)
         return running.camera if running is not None else None
+
+    def set_pace(self, name: str, share: float) -> None:
+        """Let camera `name` classify this share of its frames, above 0 to 1; unknown ones are passed over."""
+        if (running := self._cameras.get(name)) is not None:
+            running.camera.set_pace(share)
 
     def cameras(self) -> list[str]:
         return list(self._cameras)
@@ -174,7 +181,12 @@ class Pipeline:
             classifier,
             self._deliver,
             self._metrics,
-            EngineOptions(max_batch=inference.max_batch, max_wait_s=inference.max_wait, clock=self._clock),
+            EngineOptions(
+                max_batch=inference.max_batch,
+                max_wait_s=inference.max_wait,
+                clock=self._clock,
+                witness=self.witness,
+            ),
         )
         unwatch = self._metrics.watch_samples(name, buffer.counts)
         self._serving[name] = _Serving(engine, buffer, inference, unwatch)

@@ -109,6 +109,10 @@ class Camera:
                 self._enabled = enabled
                 self._thread.set_enabled(enabled)
 
+    def set_pace(self, share: float) -> None:
+        """Classify only this share of the frames that are due, above 0 to 1. Any thread."""
+        self._parts.pace.share = share
+
     def request_frame(self, timeout_s: float) -> Frame | None:
         """The next good frame, masks applied, due or not; None when none came in time. Any thread."""
         return self._parts.desk.request(timeout_s)

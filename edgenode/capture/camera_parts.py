@@ -36,6 +36,13 @@ class CameraSpec:
     """In place of the built-in scenes."""
 
 
+@dataclass(slots=True)
+class Pace:
+    """The share of the frames that are due which is classified, above 0 to 1. Written by any thread."""
+
+    share: float = 1.0
+
+
 @dataclass(frozen=True, slots=True)
 class CameraParts:
     """Outlives a camera's threads. All of it is thread-safe, but for `moves`, which the thread at work uses."""
@@ -47,3 +54,4 @@ class CameraParts:
     board: StatusBoard
     desk: FrameDesk
     moves: MoveWatch | None
+    pace: Pace = field(default_factory=Pace)

@@ -61,6 +61,7 @@ class Intake:
         self._clock = parts.clock
         self._board = parts.board
         self._desk = parts.desk
+        self._pace = parts.pace
         self._gate = gate
         self._turn = turn
         self._pause = pause
@@ -90,7 +91,7 @@ class Intake:
             return Worth.DAMAGED
         moment = self._pacing.moment(grab)
         fresh = not self._info.live or grab.recalled or self._freshness.is_new(arrived_s, grab.media_s)
-        due = self._schedule.due(moment.time_s)
+        due = self._schedule.due(moment.time_s, self._pace.share)
         if not fresh:
             if due:
                 self._observer.gate_skipped(self.name, "late")
@@ -126,7 +127,7 @@ class Intake:
         self._observer.packets(self.name, grab.packets)
         moment = self._pacing.moment(grab)
         self._freshness.is_new(self._clock.monotonic(), grab.media_s)
-        if self._schedule.due(moment.time_s):
+        if self._schedule.due(moment.time_s, self._pace.share):
             self._observer.gate_skipped(self.name, "late" if grab.late else "packet")
         if grab.late:
             return Worth.OLD

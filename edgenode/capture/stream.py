@@ -19,11 +19,13 @@ from edgenode.capture.packet_gate import PacketGate
 from edgenode.capture.source import Grab, SourceIdleError
 from edgenode.capture.stream_errors import open_error, read_error
 from edgenode.capture.turns import Turn
-from edgenode.errors import PictureError, SourceEndedError, SourceError
+from edgenode.errors import PictureError, SourceEndedError, SourceError, SourceRefusedError
 from edgenode.records import U8
 
 MAX_PIXELS = 64_000_000
 """Larger pictures than this are refused; an 8K frame has 33 million."""
+_LIMITS = {"max_pixels": str(MAX_PIXELS)}
+"""Tells FFmpeg's decoders: a stream of 200 kB can ask for gigabytes of frames before one is seen here."""
 _HD_LINES = 720
 _UNSPECIFIED = 2
 _PARSED = ("h264", "hevc", "mpeg4")
@@ -65,7 +67,7 @@ class VideoStream:
         try:
             self._container = av.open(
                 settings.target,
-                options=settings.options,
+                options=settings.options | _LIMITS,
                 timeout=(settings.open_timeout_s, settings.read_timeout_s),
                 metadata_errors="replace",  # a title in another encoding is no reason not to play a file
             )
@@ -87,6 +89,12 @@ class VideoStream:
         if stream.codec_context is None:
             raise SourceError(f"{self._settings.shown}: there is no decoder for its video")
         context = stream.codec_context
+        if context.width * context.height > MAX_PIXELS:
+            size = f"{context.width}×{context.height}"
+            raise SourceRefusedError(
+                f"{self._settings.shown} has pictures of {size}, larger than {MAX_PIXELS} pixels"
+            )
+        context.options = _LIMITS
         context.thread_count = 1  # frame threads cost 10 to 20 % more CPU and add delay
         if self._settings.live:
             context.flags |= Flags.low_delay

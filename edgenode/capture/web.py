@@ -62,6 +62,22 @@ class _SecureHandler(urllib.request.HTTPSHandler):
         return self.do_open(self._https, req)
 
 
+class _SameHost(urllib.request.HTTPRedirectHandler):
+    """A camera may send us to another of its paths or ports, or to https, but to no other machine."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
+        old, new = urllib.parse.urlsplit(req.full_url), urllib.parse.urlsplit(newurl)
+        if new.hostname != old.hostname or (old.scheme == "https" and new.scheme != "https"):
+            fp.close()
+            raise SourceRefusedError(
+                f"{redact(req.full_url)} redirects to {redact(newurl)[:200]}, which is not followed: write that "
+                "address into the configuration if it is meant"
+            )
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
 class WebClient:
     """Asks one camera for one URL. Basic and Digest credentials are taken out of the URL."""
 
@@ -75,7 +91,7 @@ class WebClient:
             _SecureHandler(read_timeout_s),
             urllib.request.HTTPDefaultErrorHandler(),
             urllib.request.HTTPErrorProcessor(),
-            urllib.request.HTTPRedirectHandler(),
+            _SameHost(),
         ]
         if user is not None:
             passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()

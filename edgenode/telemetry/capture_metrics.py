@@ -85,6 +85,15 @@ class CaptureMetrics:
         """`stage` is one of decode, prepare, queue, infer, decide, deliver."""
         self._stages[stage].observe(max(0.0, seconds))
 
+    def stage_buckets(self, stage: str) -> dict[float, float]:
+        """Upper edge in seconds, infinity the last, to how many items took at most that long."""
+        return {
+            float(sample.labels["le"]): sample.value
+            for family in self._stages[stage].collect()
+            for sample in family.samples
+            if sample.name.endswith("_bucket")
+        }
+
     def camera_report(self, report: CameraReport) -> None:
         if report.status is CameraStatus.DISABLED:
             # Switched off on purpose: neither up nor down, and no alert may come of it.

@@ -30,6 +30,8 @@ class Behaviour:
     status: int = 200
     content_type: str = "image/jpeg"
     at: int = 0
+    location: str = ""
+    """Where `/moved` sends those who ask for it."""
     stall: threading.Event = field(default_factory=threading.Event)
     """Set: the stream stops, the connection stays."""
     sent_at_s: dict[int, float] = field(default_factory=dict)
@@ -110,6 +112,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._stream()
         elif self.path.startswith("/still"):
             self._still()
+        elif self.path == "/moved":
+            self._answer(302, {"Location": self.behaviour.location}, b"")
         else:
             self._answer(404, {}, b"")
 
