@@ -34,7 +34,7 @@ from edgenode.node_surroundings import surroundings_of
 from edgenode.pipeline import STALL_LIMIT_S, Pipeline
 from edgenode.records import CameraReport
 from edgenode.settings import Settings
-from edgenode.telemetry.health import Health
+from edgenode.telemetry.health import Health, Patience
 from edgenode.telemetry.http import HttpServer
 from edgenode.telemetry.http_access import Access
 from edgenode.telemetry.metrics import Metrics
@@ -62,9 +62,6 @@ REMEMBER_S = 1.0
 """At most this much is forgotten of states and open events when the power goes."""
 ON_THE_WAY_S = 0.5
 """Rules see the present this late while no sample comes: those on their way to a model are older than now."""
-PAUSED_S = 5.0
-"""Where even the supervisor was silent for so long, the process was stopped or the machine asleep: threads get as
-long to go on."""
 MEASURE_S = 1.0
 """How often energy and drift are worked out."""
 EMBEDDED = "embedded"
@@ -196,20 +193,13 @@ class Node:
 
         `beat` is called about ten times a second while every thread makes progress: the watchdog's food.
         """
-        ticked_s = self.clock.monotonic()
-        judge_s = 0.0
+        patience = Patience(self.clock.monotonic())
         while not self.clock.wait(stop, TICK_S):
             self.tick()
             report = self.health.report()
-            now_s = self.clock.monotonic()
-            if now_s - ticked_s > PAUSED_S:
-                judge_s = now_s + PAUSED_S
-            ticked_s = now_s
-            if not report.alive:
-                if now_s < judge_s:
-                    continue
+            if not patience.forgives(self.clock.monotonic()) and not report.alive:
                 raise EdgeNodeError("; ".join(report.reasons))
-            if beat is not None:
+            if beat is not None and report.alive:
                 beat()
             if self.reload_requested.is_set():
                 return

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -135,6 +136,23 @@ def test_a_main_thread_that_hangs_feeds_no_watchdog_and_its_stacks_are_in_the_lo
     node.signal(signal.SIGABRT)  # what systemd sends when WatchdogSec has passed
     assert node.process.wait(PATIENCE_S) == -signal.SIGABRT
     assert "Fatal Python error: Aborted" in node.text()
+
+
+@pytest.mark.slow
+def test_a_process_that_was_stopped_for_a_while_does_not_take_its_threads_for_hanging(
+    looping: Plant, start: StartNode, listener: Listener
+) -> None:
+    """A machine that slept, a paused virtual machine, a debugger."""
+    node = start(looping, sabotage=STALLED_SOON)
+    listener.wait("cameras/line_1/regions/frame/classification")
+    node.signal(signal.SIGSTOP)
+    threading.Event().wait(7.0)  # longer than any limit of this node
+    node.signal(signal.SIGCONT)
+    before = node.metric("edgenode_inferences_total")
+    eventually(lambda: node.metric("edgenode_inferences_total") > before + 5, "it goes on")
+    assert "no progress" not in node.text()
+    assert node.metric("edgenode_camera_threads_abandoned_total") == 0
+    assert node.stop() == 0
 
 
 def test_the_manager_is_told_what_the_node_s_state_is(
