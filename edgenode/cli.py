@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import traceback
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -45,7 +46,10 @@ class _Later:
 
 class _Group(click.Group):
     """Imports commands when they are used, and turns the project's own errors into one clear message and the
-    right exit code, for every command."""
+    right exit code, for every command.
+
+    What is written has lost the credentials of every address in it, the traceback of a fault included.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -80,11 +84,22 @@ class _Group(click.Group):
             return super().invoke(ctx)
         except ConfigurationError as error:
             for problem in error.problems:
-                click.echo(problem, err=True)
+                _say(problem)
             sys.exit(exit_codes.CONFIGURATION)
         except EdgeNodeError as error:
-            click.echo(f"edgenode: {error}", err=True)
+            _say(f"edgenode: {error}")
             sys.exit(1)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception:
+            _say(traceback.format_exc())
+            sys.exit(exit_codes.INTERNAL)
+
+
+def _say(text: str) -> None:
+    from edgenode.telemetry.redaction import Redactor
+
+    click.echo(Redactor()(text), err=True)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -185,10 +200,21 @@ def _lazy(group: click.Group, name: str, module: str, attribute: str, help_text:
 _lazy(main, "replay", "edgenode.commands.replay", "replay_command", "Replay files and score the events.")
 _lazy(main, "bench", "edgenode.commands.bench", "bench_command", "Measure this machine, side by side.")
 _lazy(main, "demo", "edgenode.commands.demo", "demo_command", "Drawn scenes, bundled models, live results.")
+_lazy(main, "tune", "edgenode.commands.tune", "tune_command", "Measure, and choose threads, batch, provider.")
+_lazy(main, "energy", "edgenode.commands.energy", "energy_group", "What this machine draws; calibrate it.")
 _lazy(main, "model", "edgenode.commands.model", "model_group", "Inspect and manage model files.")
 _lazy(main, "outbox", "edgenode.commands.outbox", "outbox_group", "Look into the event store.")
 _lazy(main, "doctor", "edgenode.commands.doctor", "doctor_command", "Examine broker, cameras, disk, …")
 _lazy(main, "snapshot", "edgenode.commands.snapshot", "snapshot_command", "One picture, regions drawn.")
 _lazy(main, "explain", "edgenode.commands.explain", "explain_command", "Why there was, or wasn't, an event.")
 _lazy(main, "verify", "edgenode.commands.verify", "verify_command", "Prove that no event was altered.")
+_lazy(
+    main,
+    "verify-stream",
+    "edgenode.commands.verify_stream",
+    "verify_stream_command",
+    "Prove that no event is missing.",
+)
 _lazy(main, "worklist", "edgenode.commands.worklist", "worklist_command", "Pictures, likeliest cases first.")
+_lazy(main, "regions", "edgenode.commands.regions", "regions_command", "Draw regions on a picture.")
+_lazy(main, "label", "edgenode.commands.label", "label_command", "Say what pictures show, by keyboard.")

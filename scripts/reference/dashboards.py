@@ -176,6 +176,25 @@ NODE = Dashboard(
             (Query(_rate("edgenode_inference_failures_total", "model, reason"), "{{model}} {{reason}}"),),
             unit="ops",
         ),
+        Panel(
+            "Pictures to label",
+            (
+                Query(f"edgenode_collect_pictures{{{_matchers()}}}", "on the disk"),
+                Query(
+                    f"sum by (rule, why) (increase(edgenode_collect_kept_total{{{_matchers()}}}[1h]))",
+                    "kept an hour: {{rule}} {{why}}",
+                ),
+                Query(
+                    f"sum by (reason) (increase(edgenode_collect_dropped_total{{{_matchers()}}}[1h]))",
+                    "not kept an hour: {{reason}}",
+                ),
+            ),
+        ),
+        Panel(
+            "Pictures on the disk",
+            (Query(f"edgenode_collect_bytes{{{_matchers()}}}", "bytes"),),
+            unit="bytes",
+        ),
         Panel("Models", (Query(f"edgenode_model_info{{{_matchers()}}}"),), kind="table"),
         Panel(
             "Steps of events an hour",

@@ -72,7 +72,13 @@ def test_the_node_of_the_containers_has_a_whole_configuration(tmp_path: Path) ->
     shutil.copy(inside["/etc/edgenode/edgenode.toml"], etc)
     shutil.copytree(inside["/etc/edgenode/models"], etc / "models")
     environment = compose()["services"]["edgenode"]["environment"]
-    state = {"EDGENODE__NODE__STATE_DIR": str(tmp_path / "state")}
+    # the secret is the user's to make
+    assert environment["EDGENODE__HTTP__TOKEN_FILE"] == "/run/secrets/http-token"
+    (tmp_path / "http-token").write_text("0" * 64)
+    state = {
+        "EDGENODE__NODE__STATE_DIR": str(tmp_path / "state"),
+        "EDGENODE__HTTP__TOKEN_FILE": str(tmp_path / "http-token"),
+    }
     assert problems(load(etc / "edgenode.toml", environment | state)) == []
 
 

@@ -66,7 +66,8 @@ def loaded(command: click.Command) -> click.Command:
     """The command itself where `edgenode` registers only its name, to be quick."""
     if "arguments" not in {parameter.name for parameter in command.params}:
         return command
-    module = importlib.import_module(f"edgenode.commands.{command.name}")
+    name = str(command.name).replace("-", "_")
+    module = importlib.import_module(f"edgenode.commands.{name}")
     return next(
         each
         for each in vars(module).values()

@@ -43,8 +43,10 @@ edgenode_drift_psi{model}
 edgenode_model_info{model,version,sha256} edgenode_build_info{version,python,machine}
 edgenode_samples_taken_total{model} edgenode_samples_held{model} edgenode_samples_failed_total{camera,reason}
 edgenode_inference_failures_total{model,reason} edgenode_corrupt_frames_total{camera}
-edgenode_camera_reconnects_total{camera} edgenode_camera_fps{camera} edgenode_events_refused_total{}
-edgenode_commands_total{verb,result}
+edgenode_camera_reconnects_total{camera} edgenode_camera_fps{camera}
+edgenode_camera_threads_abandoned_total{camera} edgenode_events_refused_total{}
+edgenode_commands_total{verb,result} edgenode_collect_kept_total{rule,why} edgenode_collect_pictures{}
+edgenode_collect_dropped_total{rule,reason} edgenode_collect_bytes{}
 edgenode_disk_free_bytes{} edgenode_disk_bytes{} edgenode_outbox_limit_bytes{} edgenode_clock_synchronised{}
 edgenode_certificate_expiry_timestamp_seconds{}
 """
@@ -89,6 +91,7 @@ def busy(tmp_path: Path) -> Metrics:
     metrics.frame_decoded("line_1")
     metrics.packets("line_1", 12)
     metrics.corrupt_frame("line_1")
+    metrics.thread_abandoned("line_1")
     for stage in ("decode", "prepare", "decide"):
         metrics.stage_seconds(stage, 0.004)
     metrics.camera_report(report(reconnects=1))
@@ -100,6 +103,9 @@ def busy(tmp_path: Path) -> Metrics:
     metrics.dropped("line_1", DropReason.NON_FINITE, 1)
     metrics.inference_failed("defects", "failed")
     metrics.prediction("defects", 0.97)
+    metrics.picture_kept("hard", "low_margin")
+    metrics.picture_not_kept("hard", "duplicate")
+    metrics.collection(1, 2048)
     metrics.inference_joules("defects", 1.5)
     metrics.model_serving(ModelIdentity("defects", "3", "ab" * 32))
     metrics.drift("defects", 0.04)
