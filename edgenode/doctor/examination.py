@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -48,7 +47,6 @@ def examine(
 
     Opens each camera and the broker once, writes and deletes one file in the state directory, changes nothing.
     """
-    logging.getLogger("libav").setLevel(logging.CRITICAL)  # its lines would repeat what the findings say
     found = _Examination(loaded, scope, say).run()
     mask = Redactor(known_secrets(loaded.settings) | _password_in_files(loaded.settings))
     return [_masked(finding, mask) for finding in found]
