@@ -25,6 +25,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from edgenode.records import Severity
 from edgenode.settings_access import CommandSettings as CommandSettings
 from edgenode.settings_access import HttpSettings as HttpSettings
+from edgenode.settings_rollout import RolloutSettings as RolloutSettings
 from edgenode.settings_values import STRICT, Duration, Fraction, Name, NodeName, Point, Size
 from edgenode.settings_values import parse_duration as parse_duration  # the trainer reads durations too
 
@@ -133,7 +134,8 @@ class OutboxSettings(Section):
 
 class ModelSettings(Section):
     file: Path
-    """A model file, relative to the configuration file; or the name of an installed model."""
+    """A model file, relative to the configuration file: installed and active at start or reload, whenever it is
+    another one than the last time. Or the name of an installed model."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     """When given, any other file is refused."""
 
@@ -307,6 +309,8 @@ class Settings(BaseSettings):
     """How models are run, all of them alike."""
     outbox: OutboxSettings = OutboxSettings()
     """The store in which events wait for the broker."""
+    rollout: RolloutSettings = RolloutSettings()
+    """How new models come in, what they must prove, and when they go again: `docs/models.md`."""
     models: dict[Name, ModelSettings] = {}
     """The models by name: `[models.defects]`."""
     cameras: list[CameraSettings] = []

@@ -7,7 +7,8 @@ Importing this module imports onnxruntime (0.15 s, 40 MB): nothing outside `infe
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from typing import Any
 
 os.environ["ORT_DISABLE_TELEMETRY"] = (
@@ -57,6 +58,9 @@ def open_session(data: bytes, threads: int, provider: str, where: str) -> Any:
     Intra-op threads as given, without spinning: at 10 pictures a second two spinning threads burn 49.5 ms of
     CPU a picture, waiting ones 6.0. One inter-op thread, sequential, denormals as zero, errors alone logged.
     Falling back to another provider behind the operator's back is off.
+
+    The session is made on a thread of its own: onnxruntime leaves the thread that makes the process's first one
+    in flush-to-zero mode, and that must not be a thread whose arithmetic matters to anybody.
     """
     if provider not in PROVIDERS:
         raise ModelError(f"{where}: unknown provider {provider!r}; one of {', '.join(PROVIDERS)}")
@@ -79,8 +83,10 @@ def open_session(data: bytes, threads: int, provider: str, where: str) -> Any:
     if provider != "cpu":
         chain.append(PROVIDERS["cpu"])  # for single operators that the provider lacks
     try:
-        session = onnxruntime.InferenceSession(
-            data, options, providers=chain, enable_fallback=0, read_config_from_model=0
+        session = _apart(
+            lambda: onnxruntime.InferenceSession(
+                data, options, providers=chain, enable_fallback=0, read_config_from_model=0
+            )
         )
     except Exception as error:  # Fail, InvalidGraph, InvalidProtobuf, RuntimeError, UnicodeDecodeError, …
         raise ModelError(f"{where}: onnxruntime refuses the model: {first_line(error)}") from error
@@ -91,6 +97,25 @@ def open_session(data: bytes, threads: int, provider: str, where: str) -> Any:
             f"(onnxruntime would have used {', '.join(used)})"
         )
     return session
+
+
+def _apart(make: Callable[[], Any]) -> Any:
+    """What `make` returns or raises, made on a thread that ends with it."""
+    made: list[Any] = []
+    raised: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            made.append(make())
+        except BaseException as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=work, name="model-loader", daemon=True)
+    thread.start()
+    thread.join()
+    if raised:
+        raise raised[0]
+    return made[0]
 
 
 def run_options() -> Any:

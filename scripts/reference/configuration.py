@@ -16,6 +16,7 @@ from pydantic_core import PydanticUndefined
 
 from edgenode import settings as settings_module
 from edgenode import settings_access as settings_access_module
+from edgenode import settings_rollout as settings_rollout_module
 from edgenode.settings import Settings
 from edgenode.settings_values import parse_duration, parse_size
 from scripts.reference.source_text import attribute_docstrings, cell
@@ -34,6 +35,7 @@ _PATTERNS = {
     r"^[a-z][a-z0-9_]{0,31}$": "name",
     r"^[a-z0-9][a-z0-9_-]{0,62}$": "name, also with hyphens",
     r"^[0-9a-f]{64}$": "64 hexadecimal digits",
+    r"^[A-Za-z0-9.-]+(:\d{1,5})?$": "host, or host:port",
     r"^(\[[0-9a-fA-F:]+\]|[^:\[\]\s]+):\d{1,5}$": "host:port",
     r"^[^+#\s/][^+#\s]*[^+#\s/]$": "topic",
 }
@@ -81,6 +83,7 @@ class Table:
 def tables() -> list[Table]:
     """Every table of the file in the order of the settings tree, each after the one it stands in."""
     docs = attribute_docstrings(settings_module) | attribute_docstrings(settings_access_module)
+    docs |= attribute_docstrings(settings_rollout_module)
     found: list[Table] = []
     for name, field in Settings.model_fields.items():
         model = model_in(field.annotation)
