@@ -129,13 +129,7 @@ def signed(data: bytes, key: Ed25519PrivateKey, where: str) -> bytes:
     old = signature_of(data, where)
     body = data[: old.signed_bytes] if old is not None else data
     raw = _raw(key.public_key())
-    value = json.dumps(
-        {
-            "algorithm": "ed25519",
-            "key": key_id(raw),
-            "signature": base64.b64encode(key.sign(_message(body))).decode(),
-        }
-    ).encode()
+    value = _value(key_id(raw), key.sign(_message(body))).encode()
     entry = _bytes_field(1, SIGNATURE_KEY.encode()) + _bytes_field(2, value)
     return body + _bytes_field(_METADATA_FIELD, entry)
 
@@ -263,6 +257,12 @@ def _entry(data: bytes, item: wire.Field, budget: wire.Budget) -> tuple[str, str
     return texts[0], texts[1]
 
 
+def _value(key: str, signature: bytes) -> str:
+    """What stands in the entry: one form alone, so that a signature cannot be written in two ways."""
+    text = base64.b64encode(signature).decode()
+    return json.dumps({"algorithm": "ed25519", "key": key, "signature": text})
+
+
 def _parsed(value: str, begin: int, where: str) -> Signature:
     try:
         if len(value) > _MAX_VALUE:
@@ -270,9 +270,12 @@ def _parsed(value: str, begin: int, where: str) -> Signature:
         content = json.loads(value)
         if content["algorithm"] != "ed25519":
             raise ModelError(f"{where}: its signature is of a kind this node does not know")
-        return Signature(str(content["key"]), base64.b64decode(content["signature"], validate=True), begin)
+        key, signature = content["key"], base64.b64decode(content["signature"], validate=True)
+        if value != _value(key, signature):
+            raise ValueError
     except (ValueError, KeyError, TypeError, RecursionError, binascii.Error) as error:
         raise ModelError(f"{where}: its signature cannot be read") from error
+    return Signature(key, signature, begin)
 
 
 def _bytes_field(number: int, content: bytes) -> bytes:
