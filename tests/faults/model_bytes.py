@@ -2,8 +2,9 @@
 
     python -m tests.faults.model_bytes --inputs 100000 --seed 1
 
-Each input goes the node's whole way: read, loaded by onnxruntime, proven by its golden vector. What may come of it is a model or a ModelError; anything else, an input that takes longer than its limit, or
-memory that grows, ends the run with a non-zero exit code and the seed that made it.
+Each input goes the node's whole way: read, loaded by onnxruntime, proven by its golden vector. What may come of it
+is a model or a ModelError; anything else, an input that takes longer than its limit, or memory that grows, ends the
+run with a non-zero exit code and the seed that made it.
 """
 
 from __future__ import annotations
