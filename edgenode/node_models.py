@@ -41,12 +41,6 @@ def close_unused(classifiers: Mapping[str, Classifier], serving: Mapping[str, Cl
             classifier.close()
 
 
-def close_all(classifiers: Mapping[str, Classifier]) -> None:
-    """For a start that failed; the pipeline closes those it got, and closing twice is harmless."""
-    for classifier in classifiers.values():
-        classifier.close()
-
-
 def drift_monitors(classifiers: Mapping[str, Classifier]) -> dict[str, ModelDrift]:
     """A monitor for each model whose card says how its answers lay on the validation part."""
     return {

@@ -20,7 +20,7 @@ from edgenode.model_fetch import Wanted, fetched
 from edgenode.rollout_judgement import Before, Fault, gate
 from edgenode.rollout_shadows import Shadows
 from edgenode.rollout_telling import Change, Teller
-from edgenode.wiring import classifier_options, configured_file
+from edgenode.wiring import classifier_options, configured_file, load_classifier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -290,10 +290,8 @@ class ModelRollout:
             self.store.prune(name, KEPT)
 
     def _load(self, model: str, installed: InstalledModel) -> Classifier:
-        from edgenode.inference.classifier import Classifier
-
         options = classifier_options(self._node.settings, self._node.base_dir, model)
-        return Classifier.load(installed.path, options)
+        return load_classifier(installed.path, options)
 
     def _serving(self, model: str) -> Classifier:
         serving = self._node.pipeline.classifier(model)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from edgenode.errors import ModelError
 from edgenode.inference.shadow import Shadow, ShadowCounts
-from edgenode.wiring import classifier_options
+from edgenode.wiring import classifier_options, load_classifier
 
 if TYPE_CHECKING:
     from edgenode.inference.classifier import Classifier
@@ -85,10 +85,8 @@ class Shadows:
                 self._node.pipeline.follow(model, running.offer)
                 return
             self.end(model)
-        from edgenode.inference.classifier import Classifier
-
         options = classifier_options(self._node.settings, self._node.base_dir, model)
-        classifier = Classifier.load(wanted.path, options)
+        classifier = load_classifier(wanted.path, options)
         misfit = self._node.pipeline.misfit(model, classifier)
         if misfit is not None:
             classifier.close()

@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 Deliver = Callable[[Sequence[Prediction]], None]
 Follow = Callable[[Batch, Outputs], None]
 """Gets each batch and its answers after they were delivered; must neither wait nor raise."""
+Witness = Callable[[Batch, Sequence[Prediction]], None]
+"""Sees a batch and what was said of it, after `Deliver`. On the engine's thread: must be quick and not raise."""
 
 
 class InferenceObserver(Protocol):
@@ -62,6 +64,7 @@ class EngineOptions:
     """After the second failed batch in a row; doubles, with jitter, up to `longest_pause_s`."""
     longest_pause_s: float = 30.0
     clock: Clock = field(default_factory=SystemClock)
+    witness: Witness | None = None
 
 
 class Engine:
@@ -221,7 +224,7 @@ class Engine:
             self._failures_in_a_row = 0
         predictions = predictions_of(batch, outputs, classifier)
         if predictions:
-            self._hand_on(predictions)
+            self._hand_on(batch, predictions)
         record.answered(len(batch.samples), infer_s, len(batch.samples) - len(predictions))
         if (follow := self._follow) is not None:
             follow(batch, outputs)
@@ -234,9 +237,11 @@ class Engine:
                 DropReason.NON_FINITE,
             )
 
-    def _hand_on(self, predictions: Sequence[Prediction]) -> None:
+    def _hand_on(self, batch: Batch, predictions: Sequence[Prediction]) -> None:
         try:
             self._deliver(predictions)
+            if self._options.witness is not None:
+                self._options.witness(batch, predictions)
             self._delivering = True
         except Exception:
             self._deliver_failures += 1
