@@ -20,7 +20,7 @@ from edgenode.clock import Clock, SystemClock
 from edgenode.collecting import collect_plan, collector_of
 from edgenode.decision.evidence import link_hash
 from edgenode.decision_setup import build_decider, build_rules, region_labels
-from edgenode.delivery.publisher import OUTBOX_FOLDER, Publisher, PublisherOptions
+from edgenode.delivery.publisher import LINK_LIMIT_S, OUTBOX_FOLDER, Publisher, PublisherOptions
 from edgenode.desk import DecisionDesk, Hooks
 from edgenode.discovery import HomeAssistant
 from edgenode.errors import ConfigurationError, EdgeNodeError
@@ -153,6 +153,9 @@ class Node:
         self._stack.append(("publisher", self._stop_publisher))
         self.health.watch("camera-reports", lambda: ticker.heartbeat_s, STALL_LIMIT_S)
         self.health.watch("publisher", lambda: self.publisher.heartbeat_s, STALL_LIMIT_S)
+        self.health.watch("mqtt", lambda: self.publisher.link_heartbeat_s, LINK_LIMIT_S)
+        if (http := self._http) is not None:
+            self.health.watch("http", lambda: http.heartbeat_s, STALL_LIMIT_S)
         self.health.condition("models", True)
         self._stack.append(("collector", lambda: self._collector.close(settings.node.drain)))
         self._stack.append(("pipeline", lambda: self.pipeline.stop(settings.node.drain)))

@@ -19,6 +19,11 @@ from tests.system.plant import Plant, StartNode
 
 STALLED_SOON = "import edgenode.pipeline, edgenode.node\nedgenode.pipeline.STALL_LIMIT_S = 1.0\n"
 
+HUNG_SOON = (
+    STALLED_SOON
+    + "import edgenode.capture.camera\nedgenode.capture.camera._hung_after_s = lambda spec: 0.5\n"
+)
+
 DEAD_ENGINE = """
 from edgenode.inference.engine import Engine
 def step(self):
@@ -114,13 +119,30 @@ def test_a_thread_that_hangs_ends_the_node_with_70_although_it_never_returns(
 ) -> None:
     node = start(looping, manager.environment, HUNG_ENGINE)
     manager.told("READY=1")
+    manager.told("STOPPING=1")
+    assert manager.silent(0.2), "a failed node fed the watchdog"
     assert node.process.wait(PATIENCE_S) == 70
     log = node.text()
     assert "model tiny: no progress for" in log
     assert re.search(r"thread infer-tiny:\n(.*\n)*?.*threading\.Event\(\)\.wait|in step", log)
     assert "left behind: infer-tiny" in log
+
+
+def test_a_camera_whose_every_thread_hangs_ends_the_node_after_three_were_replaced(
+    looping: Plant, start: StartNode, manager: Manager
+) -> None:
+    os.mkfifo(looping.folder / "pipe.mp4")
+    looping.camera("pipe", "pipe.mp4")
+    node = start(looping, manager.environment, HUNG_SOON)
+    manager.told("READY=1")
     manager.told("STOPPING=1")
-    assert manager.silent(0.2)
+    assert manager.silent(0.2), "a failed node fed the watchdog"
+    assert node.process.wait(PATIENCE_S) == 70
+    log = node.text()
+    for count in (1, 2, 3):
+        assert f"it is abandoned ({count} of at most 3 that may hang)" in log
+    assert "camera pipe: no progress for" in log
+    assert "what every thread was doing" in log
 
 
 def test_a_main_thread_that_hangs_feeds_no_watchdog_and_its_stacks_are_in_the_log_before_it_bites(
