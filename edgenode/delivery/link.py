@@ -18,14 +18,12 @@ from typing import Any, Literal, cast
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
-from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edgenode.clock import Backoff, Clock
 from edgenode.delivery.link_options import (
-    MAX_INCOMING_BYTES,
     Acknowledged,
     Connected,
     Disconnected,
@@ -39,7 +37,7 @@ from edgenode.delivery.link_options import (
     tls_context,
     unanswered,
 )
-from edgenode.delivery.mqtt5_properties import PackedProperties
+from edgenode.delivery.mqtt5_properties import PackedProperties, connect_properties
 from edgenode.records import Message
 
 log = logging.getLogger(__name__)
@@ -165,7 +163,7 @@ class Link:
                 mqtt.host,
                 mqtt.effective_port,
                 round(mqtt.keepalive),
-                properties=_asked_for() if is_5 else None,
+                properties=connect_properties() if is_5 else None,
             )
         except Exception as error:
             suspicion.unreachable()
@@ -329,12 +327,6 @@ class Link:
             return
         self._reports.append(told)
         self._wake.set()
-
-
-def _asked_for() -> Properties:
-    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-    properties.MaximumPacketSize = MAX_INCOMING_BYTES
-    return properties
 
 
 def _nothing(_client: Any, _userdata: Any, _sock: Any) -> None:
