@@ -17,7 +17,7 @@ class HttpSettings(BaseModel):
     model_config = STRICT
 
     listen: Annotated[str, Field(pattern=r"^(\[[0-9a-fA-F:]+\]|[^:\[\]\s]+):\d{1,5}$")] = "127.0.0.1:9464"
-    """host:port of /metrics, /healthz, /readyz and the status page; port 0 takes a free one. Beyond loopback it needs
+    """host:port of /metrics, /healthz, /readyz and the live page; port 0 takes a free one. Beyond loopback it needs
     `token_file` or `client_ca_file`."""
     enabled: bool = True
     """`false`: no metrics, no health, no page."""
@@ -30,6 +30,10 @@ class HttpSettings(BaseModel):
     """The private key of `cert_file`."""
     client_ca_file: Path | None = None
     """Only clients whose certificate one of these has signed are answered."""
+
+    broker_url: Annotated[str, Field(pattern=r"^wss?://[^\s/@?#]+(/[^\s?#]*)?$")] | None = None
+    """Where a browser reaches the broker, `wss://broker.plant.local:9001`: the live page connects there. Without it the
+    page asks. No user and no password belong here: everyone who may see the page reads it."""
 
     @property
     def address(self) -> tuple[str, int]:

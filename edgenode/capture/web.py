@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from edgenode.capture.address import redact
-from edgenode.errors import SourceError, SourceRefusedError
+from edgenode.errors import CredentialsRefusedError, SourceError, SourceRefusedError
 
 _REFUSALS = {
     401: "the user name or password is not accepted (401)",
@@ -124,6 +124,8 @@ class WebClient:
 
     def _refusal(self, code: int) -> SourceError:
         text = f"{self.shown}: {_REFUSALS.get(code, f'the server answers with status {code}')}"
+        if code in (401, 403):
+            return CredentialsRefusedError(text)
         return SourceRefusedError(text) if 400 <= code < 500 else SourceError(text)
 
     def _failure(self, reason: object) -> SourceError:

@@ -13,6 +13,8 @@ from edgenode.errors import LinkError
 from edgenode.records import Message
 from edgenode.settings import MqttSettings
 
+MAX_INCOMING_BYTES = 64 * 1024
+"""What the broker is asked to send at most in one packet (MQTT 5): a command is 4 KiB at most."""
 _MAX_PAYLOAD = 8 * 1024
 _MAX_PROPERTY = 1024
 QUICK_LOSSES = 5

@@ -6,13 +6,9 @@ message costs; this takes 4. paho only calls `pack` on what it is given.
 
 from __future__ import annotations
 
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
+from functools import lru_cache
 
 from edgenode.records import Message
-
-MAX_INCOMING_BYTES = 64 * 1024
-"""What the broker is asked to send at most in one packet: a command is 4 KiB at most."""
 
 # identifiers: MQTT 5.0, section 2.2.2.2
 _EXPIRY = 0x02
@@ -48,7 +44,9 @@ class PackedProperties:
         return self._packed
 
 
+@lru_cache(maxsize=256)
 def _text(text: str) -> bytes:
+    """Most texts are the same in every message: names of properties, the content type, the source."""
     if "\0" in text:
         # MQTT-1.5.4-2: the broker would end the connection, again after every reconnect
         raise ValueError("a text in an MQTT property may not hold a zero character")
@@ -69,10 +67,3 @@ def _variable_integer(value: int) -> bytes:
         out.append(low | (0x80 if value else 0))
         if not value:
             return bytes(out)
-
-
-def connect_properties() -> Properties:
-    """Of the CONNECT packet."""
-    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-    properties.MaximumPacketSize = MAX_INCOMING_BYTES
-    return properties

@@ -1,4 +1,4 @@
-"""The node's own HTTP listener: /metrics, /healthz, /readyz, /status.json and a status page.
+"""The node's own HTTP listener: /metrics, /healthz, /readyz, /status.json, a status page and the live page.
 
 The standard library's threading server, bounded: at most `MAX_CONNECTIONS` at once (more are answered 503
 without a thread), one request a connection, `request_limit_s` for all of it, small requests, no request body.
@@ -263,7 +263,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", answer.content_type)
         self.send_header("Content-Length", str(len(answer.body)))
         self.send_header("Connection", "close")
-        for name, value in (*answer.headers, ("Content-Security-Policy", answer.policy), *_HEADERS):
+        said = {name for name, _ in answer.headers}
+        usual = (each for each in _HEADERS if each[0] not in said)
+        for name, value in (*answer.headers, ("Content-Security-Policy", answer.policy), *usual):
             self.send_header(name, value)
         self.end_headers()
         if with_body:

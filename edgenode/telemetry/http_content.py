@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from edgenode.records import JsonObject
+from edgenode.telemetry import live_page
 from edgenode.telemetry.health import Health
-from edgenode.telemetry.metrics import Metrics
+from edgenode.telemetry.metrics import Metrics, accepts_gzip
 from edgenode.telemetry.page import status_page
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -60,13 +61,14 @@ class Content:
             "/healthz": self._alive,
             "/readyz": self._ready,
             "/status.json": self._status,
-            "/": self._status_page,
+            "/status": self._status_page,
+            **dict.fromkeys(live_page.PATHS, self._live_page),
         }
 
     def answer(self, request: Request) -> Answer:
         route = self._routes.get(request.path)
         if route is None:
-            known = "/metrics /healthz /readyz /status.json /"
+            known = "/metrics /healthz /readyz /status.json /status /"
             return text(HTTPStatus.NOT_FOUND, f"not found: try {known}")
         return route(request)
 
@@ -100,3 +102,12 @@ class Content:
     def _status_page(self, request: Request) -> Answer:
         del request
         return Answer(HTTPStatus.OK, "text/html; charset=utf-8", status_page(self._state()).encode())
+
+    def _live_page(self, request: Request) -> Answer:
+        asset = live_page.asset(request.path)
+        headers = [("Cache-Control", asset.cache_control), ("Vary", "Accept-Encoding")]
+        body = asset.body
+        if accepts_gzip(request.accept_encoding):
+            headers.append(("Content-Encoding", "gzip"))
+            body = asset.gzipped
+        return Answer(HTTPStatus.OK, asset.content_type, body, tuple(headers), live_page.POLICY)
