@@ -18,7 +18,7 @@ from edgenode.config_file import load
 from edgenode.errors import ConfigurationError
 from edgenode.settings_keys import place_at
 
-SHORT, LONG = 100, 100_000
+SHORT, LONG = 60, 100_000
 CANARY = "c4nary-value"
 ODD = [
     "", "1s", "-1s", "1e9d", "5m", "64MiB", "99999GiB", "true", "null", "[]", "{}", "0.5", "nan", "\x00", "é" * 40,
