@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from edgenode.config_file import LoadedSettings, MistakenFileError, load
 from edgenode.decision_setup import build_rules, model_of, region_labels, regions_of
 from edgenode.errors import ConfigurationError, EdgeNodeError
-from edgenode.host import is_loopback, readable_by_all, unreadable, unwritable, usb_device
+from edgenode.host import is_credential, is_loopback, readable_by_all, unreadable, unwritable, usb_device
 from edgenode.nearest import suggestion
 from edgenode.node_commands import VERBS
 from edgenode.settings import ModelSettings, RegionSettings, Settings
@@ -93,6 +93,7 @@ def problems(loaded: LoadedSettings, probes: Probes | None = None) -> list[str]:
     check.commands()
     check.state_dir()
     check.rules()
+    check.collect()
     return [text for _, text in sorted(check.found, key=lambda found: found[0])]
 
 
@@ -116,7 +117,7 @@ def warnings(loaded: LoadedSettings) -> list[str]:
         found.append(
             loaded.problem(
                 ("mqtt", "password"),
-                f"every user of this machine can read it; use password_file, or chmod 640 {loaded.path}",
+                "every user of this machine can read it; put it into a file of its own and name that in password_file",
             )
         )
     if settings.mqtt.allow_insecure and settings.mqtt.ca_file is None and not is_loopback(settings.mqtt.host):
@@ -231,7 +232,7 @@ class _Check:
             )
         for name in ("password_file", "ca_file", "cert_file", "key_file"):
             path: Path | None = getattr(mqtt, name)
-            if path is not None:
+            if path is not None and not is_credential(path):
                 reason = unreadable(self._loaded.base_dir / path)
                 if reason is not None:
                     self._add(("mqtt", name), reason)
@@ -282,6 +283,19 @@ class _Check:
                 self._key_of(match["path"].split(".")),
                 f"{place}: {match['reason']}" if place else match["reason"],
             )
+
+    def collect(self) -> None:
+        known = {
+            "models": list(self._settings.models),
+            "cameras": [camera.name for camera in self._settings.cameras],
+            "regions": [region.name for camera in self._settings.cameras for region in regions_of(camera)],
+        }
+        for index, rule in enumerate(self._settings.collect.rules):
+            for what, names in known.items():
+                for number, name in enumerate(getattr(rule, what)):
+                    if name not in names:
+                        key: KeyPath = ("collect", "rules", index, what, number)
+                        self._add(key, f'no {what[:-1]} "{name}"{suggestion(name, names)}')
 
     def _key_of(self, names: list[str]) -> KeyPath:
         """The key path of names such as `rules.defective_part.when`, in which elements go by their names."""

@@ -18,6 +18,7 @@ from edgenode.config_file import LoadedSettings
 from edgenode.errors import ConfigurationError, EdgeNodeError
 from edgenode.node import Node
 from edgenode.settings import Settings
+from edgenode.supervision import StallAlarm, ThreadWatch, all_stacks, end_in_time, leave
 from edgenode.telemetry.logs import chosen_form, log_uncaught, set_up_logging
 from edgenode.telemetry.notify import Notifier
 from edgenode.telemetry.redaction import known_secrets
@@ -50,15 +51,16 @@ def run_daemon(loaded: LoadedSettings, load_again: Callable[[], LoadedSettings])
     signal.signal(signal.SIGINT, on_stop)
     signal.signal(signal.SIGHUP, on_reload)
     notifier = Notifier(os.environ)
-    try:
-        node.start()
-    except ConfigurationError as error:
-        for problem in error.problems:
-            log.error("%s", problem)
-        return exit_codes.CONFIGURATION
-    log.info("running: %s", _summary(node))
-    notifier.ready(_summary(node))
-    return _serve(node, notifier, stop, load_again)
+    with ThreadWatch(node.health):
+        try:
+            node.start()
+        except ConfigurationError as error:
+            for problem in error.problems:
+                log.error("%s", problem)
+            return leave(exit_codes.CONFIGURATION)
+        log.info("running: %s", _summary(node))
+        notifier.ready(_summary(node))
+        return leave(_serve(node, notifier, stop, load_again))
 
 
 def _set_up_logging(loaded: LoadedSettings) -> None:
@@ -82,37 +84,54 @@ def _serve(
     node: Node, notifier: Notifier, stop: threading.Event, load_again: Callable[[], LoadedSettings]
 ) -> int:
     code = exit_codes.OK
+    alarm = StallAlarm(notifier.watchdog_interval_s)
+    beat = _beat(node, notifier, alarm)
+    beat()
     try:
         while not stop.is_set():
-            node.supervise(stop, _watchdog(notifier))
+            node.supervise(stop, beat)
             if node.reload_requested.is_set():
                 node.reload_requested.clear()
                 _reload(node, notifier, load_again)
     except EdgeNodeError as error:
-        log.error("a part of the node has failed, ending so that the service manager restarts it: %s", error)
+        log.critical(
+            "a part of the node has failed, ending so that the service manager restarts it: %s", error
+        )
+        log.critical("what every thread was doing:\n%s", all_stacks())
         code = exit_codes.INTERNAL
     except Exception:
         log.exception("a fault inside the node, ending so that the service manager restarts it")
         code = exit_codes.INTERNAL
+    alarm.stop()
+    if code != exit_codes.OK:
+        end_in_time()
     notifier.stopping()
     log.info("stopping: cameras, models, then what waits for the broker")
     node.stop()
     return code
 
 
-def _watchdog(notifier: Notifier) -> Callable[[], None]:
-    """Tells the manager that all is well, four times within its patience and no more often."""
+def _beat(node: Node, notifier: Notifier, alarm: StallAlarm) -> Callable[[], None]:
+    """Called while every thread makes progress: tells the manager so, and what the node's state is, four times
+    within the manager's patience and no more often."""
     interval_s = notifier.watchdog_interval_s
-    if interval_s is None:
-        return lambda: None
+    pause_s = (interval_s if interval_s is not None else alarm.limit_s) / 4.0
     due_s = 0.0
+    said = ""
 
     def beat() -> None:
-        nonlocal due_s
+        nonlocal due_s, said
         now_s = time.monotonic()
-        if now_s >= due_s:
-            due_s = now_s + interval_s / 4.0
+        if now_s < due_s:
+            return
+        due_s = now_s + pause_s
+        alarm.beat()
+        if interval_s is not None:
             notifier.watchdog()
+        state = f"{node.announced or 'starting'}; {_summary(node)}"
+        if state != said:
+            said = state
+            notifier.status(state)
 
     return beat
 

@@ -11,12 +11,14 @@ from edgenode import __version__
 from edgenode.decision_setup import regions_of
 from edgenode.delivery.payloads import rfc3339
 from edgenode.inference.card import ModelCard
-from edgenode.records import JsonObject
+from edgenode.records import CameraReport, CameraStatus, JsonObject
 from edgenode.settings import RegionSettings, Settings
 from edgenode.settings_values import Point
+from edgenode.telemetry.health import Health, HealthStatus
 from edgenode.wiring import models_by_region
 
 if TYPE_CHECKING:
+    from edgenode.delivery.courier import DeliveryStatus
     from edgenode.inference.classifier import Classifier
     from edgenode.node import Node
 
@@ -29,7 +31,8 @@ def node_info(settings: Settings, classifiers: Mapping[str, Classifier], started
         "started_at": rfc3339(started_at),
         "python": platform.python_version(),
         "machine": platform.machine(),
-        "provider": settings.inference.provider,
+        "provider": " ".join(sorted({c.provider for c in classifiers.values()}))
+        or settings.inference.provider,
         "cameras": [
             {
                 "name": camera.name,
@@ -82,6 +85,24 @@ def card_summary(card: ModelCard) -> JsonObject:
         "macro_f1": evaluation.macro_f1 if evaluation is not None else None,
         "test_samples": evaluation.samples if evaluation is not None else None,
     }
+
+
+def overall_state(
+    health: Health, reports: Mapping[str, CameraReport], settings: Settings, delivery: DeliveryStatus
+) -> tuple[str, str]:
+    """Turn what cameras and delivery say into conditions of `health`; the state and reason for `/state`."""
+    if len(reports) == len(settings.cameras):  # until then the node is not ready, but nothing is wrong
+        health.condition("cameras", True)
+    poor = sorted(
+        f"{name} {report.status.value}"
+        for name, report in reports.items()
+        if report.status not in (CameraStatus.ONLINE, CameraStatus.DISABLED, CameraStatus.ENDED)
+    )
+    health.condition("pictures", not poor, ", ".join(poor))
+    health.condition("broker", delivery.connected, delivery.reason)
+    health.condition("outbox", not delivery.degraded, delivery.degraded_reason)
+    report = health.report()
+    return "online" if report.status is HealthStatus.OK else "degraded", "; ".join(report.reasons)
 
 
 def live_page_broker(node: Node) -> JsonObject:
@@ -141,5 +162,6 @@ def status_page_state(node: Node) -> JsonObject:
             "reason": delivery.reason,
             "outbox_messages": delivery.outbox_messages,
             "outbox_bytes": delivery.outbox_bytes,
+            "in_memory": delivery.pending,
         },
     }

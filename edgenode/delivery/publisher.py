@@ -92,6 +92,7 @@ class Publisher:
                 LinkOptions(
                     client_id=options.node,
                     mqtt=options.mqtt,
+                    longest_pause_s=options.mqtt.reconnect_pause,
                     will=state_message(self._origin, "offline", "the connection was lost", clock.now()),
                     subscriptions=(self._topics.all_commands, HOME_ASSISTANT_STATUS),
                 )

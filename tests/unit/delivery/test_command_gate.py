@@ -7,13 +7,16 @@ import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+import paho.mqtt.client as paho
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from edgenode.clock import ManualClock
 from edgenode.delivery.commands import BURST_S, MAX_REQUEST_BYTES, CommandRequest, CommandWorker, Gate
-from edgenode.delivery.link_options import Received
+from edgenode.delivery.link_options import Received, received
 from edgenode.delivery.topics import Topics
 from edgenode.node_commands import VERBS
 from edgenode.records import JsonObject, Message
@@ -137,3 +140,27 @@ def test_what_is_done_and_what_is_refused_stands_in_the_log(caplog: pytest.LogCa
 
 def worker(verbs: dict[str, Callable[[JsonObject], JsonObject]], replies: list[Message]) -> CommandWorker:
     return CommandWorker(verbs, replies.append, Tally(), ManualClock())
+
+
+@pytest.mark.parametrize(
+    ("topic", "payload", "properties", "kept"),
+    [
+        (b"a/commands/x", b"{}", {}, 2),
+        (b"a/commands/x", b"x" * 1_000_000, {}, 8192),
+        (b"a" * 60_000, b"{}", {}, None),
+        (b"a/commands/x", b"{}", {"ResponseTopic": "r" * 60_000}, None),
+        (b"a/commands/x", b"{}", {"CorrelationData": b"c" * 60_000}, None),
+        (b"\xff\xfe", b"{}", {}, None),
+    ],
+)
+def test_little_of_what_is_too_large_is_kept(
+    topic: bytes, payload: bytes, properties: dict[str, object], kept: int | None
+) -> None:
+    message = paho.MQTTMessage(topic=topic)
+    message.payload, message.qos = payload, 1
+    message.properties = Properties(PacketTypes.PUBLISH)
+    for name, value in properties.items():
+        setattr(message.properties, name, value)
+    told = received(message)
+    assert (None if told is None else len(told.payload)) == kept
+    assert kept != 8192 or code(gate().admit(asked("explain", told.payload if told else b""))) == "too_large"
