@@ -44,7 +44,7 @@ def model_path(
     """
     file = settings.models[name].file
     beside = base_dir / file.expanduser()
-    if beside.exists():
+    if beside.exists() and not beside.is_dir():  # a folder of pictures may well have the model's name
         return beside
     if MODEL_NAME.fullmatch(str(file)) is None:
         return None

@@ -195,11 +195,11 @@ class Collector:
         """Store one picture; the reason why not, or None. Raises OSError, ValueError."""
         store = self._opened()
         place = (job.prediction.camera, job.prediction.region)
-        look = look_of(job.sample.array)
+        picture, pixels = self._pixels(job)
+        look = look_of(picture)
         looks = self._looks.setdefault(place, deque(maxlen=LOOKS))
         if look.like_any(looks):
             return "duplicate"
-        picture, pixels = self._pixels(job)
         kept = Kept(
             camera=job.prediction.camera,
             region=job.prediction.region,
