@@ -11,12 +11,14 @@ _DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*$")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(B|KiB|MiB|GiB|kB|MB|GB)\s*$")
 _SIZES = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "kB": 10**3, "MB": 10**6, "GB": 10**9}
+STRICT = ConfigDict(extra="forbid", frozen=True)
+"""Of every table: unknown keys are refused, values do not change after loading."""
 
 
 class Section(BaseModel):
-    """A table of the file. Unknown keys are refused; values do not change after loading."""
+    """A table of the file."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = STRICT
 
 
 def refuse_repeats(names: list[str], what: str) -> None:

@@ -5,6 +5,7 @@ set -euo pipefail
 
 packages=(
     mosquitto
+    openssl
     gir1.2-gst-rtsp-server-1.0
     python3-gi
     gstreamer1.0-plugins-base

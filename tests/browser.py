@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Error, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Error, Page, expect, sync_playwright
 
 PATIENCE_MS = 30_000
 DESKTOP = (1280, 800)
 PHONE = (360, 740)
-_ARGUMENTS = (
+expect.set_options(timeout=PATIENCE_MS)
+ARGUMENTS = (
     "--no-sandbox",  # CI is root, and Chromium refuses its sandbox there; pages are our own
     "--disable-gpu",
     "--disable-dev-shm-usage",  # containers have 64 MiB of it
@@ -36,17 +37,22 @@ _AXE = {
 }
 
 
+def program() -> str | None:
+    """The system's Chromium."""
+    return shutil.which("chromium") or shutil.which("chromium-browser")
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """One Chromium for a module's tests."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
-    if program is None:
+    found = program()
+    if found is None:
         if os.environ.get("CI"):
             pytest.fail("chromium is not installed: apt install chromium")
         pytest.skip("chromium is not installed: apt install chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=program, args=list(_ARGUMENTS), chromium_sandbox=False
+            executable_path=found, args=list(ARGUMENTS), chromium_sandbox=False
         )
         yield browser
         browser.close()
@@ -77,9 +83,11 @@ def page(browser: Browser) -> Iterator[Page]:
     assert not faults, f"the page failed: {faults}"
 
 
-def axe_violations(page: Page) -> list[str]:
-    """What axe finds wrong on the page as it is now: one line for each rule and element. Empty is good."""
-    found: dict[str, Any] = Axe().run(page, options=_AXE).response
+def axe_violations(page: Page, rules: Sequence[str] = ()) -> list[str]:
+    """What axe finds wrong on the page as it is now, by `rules` or by all it has for WCAG 2.2 AA: one line for each
+    rule and element. Empty is good."""
+    options = {**_AXE, "runOnly": {"type": "rule", "values": list(rules)}} if rules else _AXE
+    found: dict[str, Any] = Axe().run(page, options=options).response
     return [
         f"{rule['id']} ({rule['impact']}): {rule['help']}: {node['target']} {node['html'][:160]}"
         for rule in found["violations"]

@@ -97,6 +97,12 @@ OVERVIEW = Dashboard(
             unit="s",
         ),
         Panel("Events that wait", (Query("edgenode_outbox_messages", "{{instance}}"),)),
+        Panel(
+            "Certificates end in",
+            (Query("edgenode_certificate_expiry_timestamp_seconds - time()", "{{instance}}"),),
+            unit="s",
+            text="Of the node's own certificate; renew it before it is 0.",
+        ),
     ),
     one_node=False,
 )
@@ -209,7 +215,27 @@ NODE = Dashboard(
             ),
         ),
         Panel(
-            "Outbox on the disk", (Query(f"edgenode_outbox_bytes{{{_matchers()}}}", "bytes"),), unit="bytes"
+            "Outbox on the disk",
+            (
+                Query(f"edgenode_outbox_bytes{{{_matchers()}}}", "taken"),
+                Query(f"edgenode_outbox_limit_bytes{{{_matchers()}}}", "may take"),
+            ),
+            unit="bytes",
+            text="Delivered events stay for outbox.keep and make room first.",
+        ),
+        Panel(
+            "Disk",
+            (
+                Query(f"edgenode_disk_free_bytes{{{_matchers()}}}", "free"),
+                Query(f"edgenode_disk_bytes{{{_matchers()}}}", "size"),
+            ),
+            unit="bytes",
+        ),
+        Panel(
+            "Clock",
+            (Query(f"edgenode_clock_synchronised{{{_matchers()}}}", "synchronised"),),
+            kind="state-timeline",
+            bad_under=1,
         ),
         Panel(
             "Broker",
