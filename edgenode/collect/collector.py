@@ -117,7 +117,7 @@ class Collector:
         if self._thread is not None:
             self._thread.join(drain_s + JOIN_S)
             if self._thread.is_alive():
-                log.error("the thread that keeps pictures did not end in time and is left behind")
+                log.error("the collector: its thread did not end in time and is left behind")
 
     @property
     def thread(self) -> threading.Thread | None:
