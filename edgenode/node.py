@@ -142,8 +142,6 @@ class Node:
         self.pipeline = Pipeline(
             self.desk.take, self._camera_report, self._gate_note, self.metrics, self.health, self.clock
         )
-        self._collector = collector_of(self)
-        self.pipeline.witness = self._collector.offer
         if remembered := self._state.recall():
             remembered = caught_up(remembered, settings.node.state_dir / OUTBOX_FOLDER)
         self.publisher.start()
@@ -157,9 +155,9 @@ class Node:
         if (http := self._http) is not None:
             self.health.watch("http", lambda: http.heartbeat_s, STALL_LIMIT_S)
         self.health.condition("models", True)
+        self._collector = collector_of(self, cards_of(classifiers))
         self._stack.append(("collector", lambda: self._collector.close(settings.node.drain)))
         self._stack.append(("pipeline", lambda: self.pipeline.stop(settings.node.drain)))
-        self._collector.apply(collect_plan(settings, cards_of(classifiers)))
         self.desk.watch_drift(drift_monitors(classifiers))
         self.rollout = ModelRollout(self)
         self._watch = RolloutWatch(self)
