@@ -115,6 +115,14 @@ class Stage:
         text = text.replace("rtsp://10.0.0.5/stream", self.camera.url)
         (self.folder / "my.toml").write_text(text + '\n[http]\nlisten = "127.0.0.1:0"\n')
 
+    def run_for_a_moment(self) -> None:
+        """So that there is a state directory of a stopped node."""
+        if not (self.folder / "state/outbox/outbox.db").exists():
+            with Daemon(self.folder / "edgenode.toml") as node:
+                node.wait_for_text("running: ")
+                node.process.send_signal(signal.SIGTERM)
+                assert node.process.wait(30) == 0
+
     def words(self, line: Line) -> list[str]:
         found = shlex.split(line.arguments, comments=True)
         found = [REPLACED.get(word, word).format(camera=self.camera.url) for word in found]
@@ -164,6 +172,8 @@ def unique(program: str) -> list[Line]:
 
 
 NEED_THE_NODE = ("explain --rule", "run --config")
+ELSEWHERE = {"verify-stream": "tests/system/delivery/test_verify_stream.py"}
+"""Commands that need a broker of their own, and where they are run."""
 PREPARED = {
     "model rollback defects": ["model", "install", "defects-2.onnx", "--activate"],
     "verify events.jsonl --pictures pictures": [
@@ -176,17 +186,26 @@ WITHOUT_PICTURES = "verify events.jsonl --pictures pictures"
 
 
 @pytest.mark.parametrize(
-    "line", [line for line in unique("edgenode") if not line.arguments.startswith(NEED_THE_NODE)], ids=str
+    "line",
+    [line for line in unique("edgenode") if not line.arguments.startswith((*NEED_THE_NODE, *ELSEWHERE))],
+    ids=str,
 )
 def test_a_line_of_the_documents_runs(here: Stage, line: Line) -> None:
     if line.arguments in PREPARED:
         done = CliRunner().invoke(edgenode, PREPARED[line.arguments])
         assert done.exit_code == 0, done.output
+    if line.arguments.startswith("outbox"):
+        here.run_for_a_moment()
     words = here.words(line)
     if line.arguments == WITHOUT_PICTURES:
         words = words[:2]
     done = CliRunner().invoke(edgenode, words)
     assert done.exit_code in expected(line), done.output + repr(done.exception)
+
+
+def test_what_is_run_elsewhere_is_run_there() -> None:
+    for command, place in ELSEWHERE.items():
+        assert command in (ROOT / place).read_text(encoding="utf-8")
 
 
 def test_what_asks_or_is_a_running_node_runs(here: Stage) -> None:
