@@ -30,7 +30,7 @@ from edgenode.node_commands import command_table
 from edgenode.node_energy import NodeEnergy
 from edgenode.node_evidence import DropNotes, evidence_picture
 from edgenode.node_status import card_summary, node_info, overall_state, status_page_state
-from edgenode.node_surroundings import surroundings_of
+from edgenode.node_surroundings import register_surroundings
 from edgenode.pipeline import STALL_LIMIT_S, Pipeline
 from edgenode.records import CameraReport
 from edgenode.settings import Settings
@@ -38,7 +38,6 @@ from edgenode.telemetry.health import Health
 from edgenode.telemetry.http import HttpServer
 from edgenode.telemetry.http_access import Access
 from edgenode.telemetry.metrics import Metrics
-from edgenode.telemetry.surroundings import SurroundingsMetrics
 from edgenode.wiring import (
     cards_of,
     close_all,
@@ -124,7 +123,7 @@ class Node:
 
     def _start(self) -> None:
         settings = self.settings
-        self.metrics.register(SurroundingsMetrics(surroundings_of(settings, self.base_dir, self.clock)))
+        register_surroundings(self.metrics, settings, self.base_dir, self.clock)
         classifiers = load_classifiers(settings, self.base_dir)
         self._stack.append(("models", lambda: close_all(classifiers)))
         decider, rules = self._deciding(settings, classifiers)
