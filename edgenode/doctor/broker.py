@@ -53,7 +53,8 @@ def _with_credential(mqtt: MqttSettings, unit: Unit) -> tuple[MqttSettings, list
         stored = unit.credential(path)
         if stored is None:
             text = f"mqtt.{name} {path} is not there, and no LoadCredential of the unit makes it"
-            advice = f"systemctl edit edgenode: [Service] LoadCredential={path.name}:/etc/edgenode/{path.name}-{name}"
+            file = f"/etc/edgenode/mqtt-{name.removesuffix('_file')}"
+            advice = f"systemctl edit edgenode: [Service] LoadCredential={path.name}:{file}"
             found.append(Finding(PART, str(path), Level.PROBLEM, text, advice))
         else:
             mqtt = mqtt.model_copy(update={name: stored})

@@ -295,4 +295,4 @@ def test_a_credential_of_systemd_is_no_mistake_of_the_configuration(tmp_path: Pa
     assert done.exit_code == 0, done.output
     code, found, _ = doctor(config, "--part", "broker")
     assert code == 1
-    assert "LoadCredential=mqtt:/etc/edgenode/mqtt-password_file" in found["broker"][0]["advice"]
+    assert "LoadCredential=mqtt:/etc/edgenode/mqtt-password" in found["broker"][0]["advice"]
