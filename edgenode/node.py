@@ -30,7 +30,7 @@ from edgenode.node_energy import NodeEnergy
 from edgenode.node_evidence import DropNotes, evidence_picture
 from edgenode.node_models import classifiers_for, close_unused, drift_monitors
 from edgenode.node_status import node_info, overall_state, status_page_state
-from edgenode.node_surroundings import surroundings_of
+from edgenode.node_surroundings import register_surroundings
 from edgenode.pipeline import STALL_LIMIT_S, Pipeline
 from edgenode.records import CameraReport
 from edgenode.reload_turns import ReloadTurns
@@ -41,7 +41,6 @@ from edgenode.telemetry.health import Health, Patience
 from edgenode.telemetry.http import HttpServer
 from edgenode.telemetry.http_access import Access
 from edgenode.telemetry.metrics import Metrics
-from edgenode.telemetry.surroundings import SurroundingsMetrics
 from edgenode.wiring import cards_of, close_all, fallen_back, load_classifiers
 
 if TYPE_CHECKING:
@@ -118,7 +117,7 @@ class Node:
 
     def _start(self) -> None:
         settings = self.settings
-        self.metrics.register(SurroundingsMetrics(surroundings_of(settings, self.base_dir, self.clock)))
+        register_surroundings(self.metrics, settings, self.base_dir, self.clock)
         classifiers = load_classifiers(settings, self.base_dir)
         self._stack.append(("models", lambda: close_all(classifiers)))
         decider, rules = self._deciding(settings, classifiers)

@@ -74,7 +74,7 @@ class _Examination:
         self._part("service", lambda: examine_service(loaded, unit))
         self._part("secrets", lambda: examine_secrets(loaded, unit))
         self._part("limits", lambda: examine_limits(settings, unit))
-        self._part("port", lambda: examine_port(settings))
+        self._part("port", lambda: examine_port(settings, loaded.base_dir / settings.node.state_dir))
         self._part("disk", lambda: examine_disk(settings, loaded.base_dir, unit))
         self._part("broker", self._broker)
         costs: dict[str, float] = {}

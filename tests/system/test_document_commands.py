@@ -44,6 +44,7 @@ REPLACED = {
 }  # fmt: skip
 """What only a plant has, and what would take long."""
 ADDED = {
+    "edgenode tune": ["--rounds", "1", "--batches", "1,2"],
     "edgenode replay": ["--until", "25"],
     "edgenode doctor": ["--seconds", "1"],
     "edgenode-trainer fit": ["--arch", "classic", "--size", "24", "--epochs", "4"],
@@ -117,6 +118,14 @@ class Stage:
         text = text.replace("rtsp://10.0.0.5/stream", self.camera.url)
         (self.folder / "my.toml").write_text(text + '\n[http]\nlisten = "127.0.0.1:0"\n')
 
+    def run_for_a_moment(self) -> None:
+        """So that there is a state directory of a stopped node."""
+        if not (self.folder / "state/outbox/outbox.db").exists():
+            with Daemon(self.folder / "edgenode.toml") as node:
+                node.wait_for_text("running: ")
+                node.process.send_signal(signal.SIGTERM)
+                assert node.process.wait(30) == 0
+
     def words(self, line: Line) -> list[str]:
         found = shlex.split(line.arguments, comments=True)
         found = [REPLACED.get(word, word).format(camera=self.camera.url) for word in found]
@@ -167,6 +176,11 @@ def unique(program: str) -> list[Line]:
 
 NEED_THE_NODE = ("explain --rule", "run --config")
 NEED_A_PERSON = ("label ", "regions ")
+ELSEWHERE = {
+    "verify-stream": "tests/system/delivery/test_verify_stream.py",
+    "energy calibrate": "tests/unit/test_tuning.py",
+}
+"""Commands that need a broker, or a machine, of their own, and where they are run."""
 PREPARED = {
     "model rollback defects": ["model", "install", "defects-2.onnx", "--activate"],
     "verify events.jsonl --pictures pictures": [
@@ -180,13 +194,19 @@ WITHOUT_PICTURES = "verify events.jsonl --pictures pictures"
 
 @pytest.mark.parametrize(
     "line",
-    [line for line in unique("edgenode") if not line.arguments.startswith((*NEED_THE_NODE, *NEED_A_PERSON))],
+    [
+        line
+        for line in unique("edgenode")
+        if not line.arguments.startswith((*NEED_THE_NODE, *NEED_A_PERSON, *ELSEWHERE))
+    ],
     ids=str,
 )
 def test_a_line_of_the_documents_runs(here: Stage, line: Line) -> None:
     if line.arguments in PREPARED:
         done = CliRunner().invoke(edgenode, PREPARED[line.arguments])
         assert done.exit_code == 0, done.output
+    if line.arguments.startswith("outbox"):
+        here.run_for_a_moment()
     words = here.words(line)
     if line.arguments == WITHOUT_PICTURES:
         words = words[:2]
@@ -210,6 +230,12 @@ def test_what_serves_a_page_to_a_person_prints_its_link(here: Stage) -> None:
             assert "127.0.0.1" in command.link
             command.end()
             assert command.process.returncode == 0
+
+
+def test_what_is_run_elsewhere_is_run_there() -> None:
+    for command, place in ELSEWHERE.items():
+        words = command.split()
+        assert all(word in (ROOT / place).read_text(encoding="utf-8") for word in words)
 
 
 def test_what_asks_or_is_a_running_node_runs(here: Stage) -> None:

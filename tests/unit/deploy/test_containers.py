@@ -143,6 +143,7 @@ def test_every_service_has_what_a_service_needs() -> None:
         assert service["restart"] == "unless-stopped", name
         assert set(service.get("secrets", [])) <= set(document["secrets"]), name
         assert set(service.get("depends_on", [])) <= set(document["services"]), name
+        assert set(service.get("secrets", [])) <= set(document["secrets"]), name
 
 
 def test_promtool_accepts_the_configuration() -> None:
