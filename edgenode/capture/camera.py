@@ -14,17 +14,15 @@ from pathlib import Path
 from edgenode.capture.address import LIVE_KINDS, AddressKind, parse_address, redact
 from edgenode.capture.frame_desk import FrameDesk
 from edgenode.capture.frame_path import FramePath, Outcome, Stamp
-from edgenode.capture.freshness import Freshness
 from edgenode.capture.move_watch import MoveWatch
 from edgenode.capture.observer import CaptureObserver
 from edgenode.capture.opening import camera_notes, open_source
-from edgenode.capture.pacing import Pacing
 from edgenode.capture.packet_gate import PacketGate
 from edgenode.capture.picture_watch import PictureWatch, WatchLimits
 from edgenode.capture.regions import RegionCutter
 from edgenode.capture.scenery import SceneFactory
-from edgenode.capture.schedule import FrameSchedule
-from edgenode.capture.source import Grab, Source, SourceIdleError, SourceOptions
+from edgenode.capture.source import Grab, Source, SourceIdleError
+from edgenode.capture.source_setup import SourceClocks, source_options
 from edgenode.capture.status import StatusBoard
 from edgenode.capture.ticker import ticker
 from edgenode.capture.turns import Turn
@@ -40,6 +38,8 @@ REFUSED_FLOOR_S = 10.0
 """A camera that said no is asked again after 10 to 30 s: some lock an account after a few wrong passwords."""
 _STABLE_S = 5.0
 """After this long with good frames the next failure is the first again."""
+_AHEAD_S = 0.2
+"""Frames of a paced file that nobody needs are read this far ahead: a wait for each is a wake-up for nothing."""
 _NO_PICTURE_S = 30.0
 """A live source that sends data but no good frame for this long is opened anew."""
 
@@ -218,7 +218,8 @@ class Camera:
     def _open_and_read(self) -> None:
         settings = self._settings
         kind = parse_address(settings.source, self._spec.base_dir).kind
-        source = open_source(settings.source, self._options(), self._clock, self._spec.scenes)
+        options = source_options(settings, self._spec.base_dir, self._spec.follow, self._turn, self._gate)
+        source = open_source(settings.source, options, self._clock, self._spec.scenes)
         self._beat()
         try:
             self._board.opened(source.info)
@@ -232,7 +233,7 @@ class Camera:
             source.close()
 
     def _read_all(self, source: Source, kind: AddressKind) -> None:
-        reader = _SourceClocks(source, self._settings.fps, self._spec.realtime, self._clock)
+        reader = SourceClocks(source, self._settings.fps, self._spec.realtime, self._clock)
         began_s = good_s = self._clock.monotonic()
         while not self._interrupted():
             self._beat()
@@ -259,7 +260,7 @@ class Camera:
         if self._clock.monotonic() - good_s > _NO_PICTURE_S:
             raise SourceError(f"{redact(self._settings.source)} sends data, but no good picture")
 
-    def _take(self, grab: Grab, source: Source, clocks: _SourceClocks) -> bool:
+    def _take(self, grab: Grab, source: Source, clocks: SourceClocks) -> bool:
         """One grab, whatever it is worth; whether it was a good and present frame."""
         if grab.skipped:
             return self._pass_over(grab, clocks)
@@ -277,7 +278,7 @@ class Camera:
             if due:
                 self._observer.gate_skipped(self.name, "late")
             return False
-        if moment.wait_s > 0.0:
+        if moment.wait_s > (0.0 if due or self._desk.wanted else _AHEAD_S):
             self._turn.end()
             self._pause(moment.wait_s)
             if self._interrupted():
@@ -299,13 +300,14 @@ class Camera:
                 self._board.classified(outcome.distrust)
         return True
 
-    def _pass_over(self, grab: Grab, clocks: _SourceClocks) -> bool:
-        """A packet that was not decoded."""
+    def _pass_over(self, grab: Grab, clocks: SourceClocks) -> bool:
+        """Packets that were not decoded."""
         self._observer.packets(self.name, grab.packets)
         moment = clocks.pacing.moment(grab)
         clocks.freshness.is_new(self._clock.monotonic(), grab.media_s)
-        if clocks.schedule.due(moment.time_s):
-            self._observer.gate_skipped(self.name, "packet")
+        for time_s in grab.skipped:
+            if clocks.schedule.due(time_s):
+                self._observer.gate_skipped(self.name, "packet")
         if self._desk.wanted and self._gate is not None:
             self._gate.demand()
         self._path.tell_gate()
@@ -320,30 +322,3 @@ class Camera:
             return None
         self._turn.begin()
         return self._path.classify(grab, stamp) if due else self._path.show(grab, stamp)
-
-    def _options(self) -> SourceOptions:
-        settings = self._settings
-        return SourceOptions(
-            open_timeout_s=settings.open_timeout,
-            read_timeout_s=settings.read_timeout,
-            transport=settings.transport,
-            loop=settings.loop,
-            keyframes_only=settings.decode == "keyframes",
-            enough_fps=settings.fps if settings.decode == "auto" else 0.0,
-            follow=self._spec.follow,
-            poll_s=1.0 / settings.fps if settings.fps > 0.0 else SourceOptions().poll_s,
-            base_dir=self._spec.base_dir,
-            turn=self._turn,
-            gate=self._gate,
-        )
-
-
-class _SourceClocks:
-    """Everything about time that starts anew with each opening of the source."""
-
-    __slots__ = ("freshness", "pacing", "schedule")
-
-    def __init__(self, source: Source, fps: float, realtime: bool, clock: Clock) -> None:
-        self.freshness = Freshness()
-        self.pacing = Pacing(source.info, fps, realtime, clock)
-        self.schedule = FrameSchedule(fps)

@@ -78,32 +78,36 @@ class PacketGate:
     def threshold_bytes(self) -> float | None:
         return self._threshold
 
-    def restart(self) -> None:
-        """The stream was opened anew: its times begin at 0 again. What was learnt stays."""
+    def restart(self, demand: bool = True) -> None:
+        """The stream was opened anew: its times begin at 0 again. What was learnt stays. `demand`: something may
+        have been missed, everything is decoded for a while."""
         self._base_s = self._time_s
-        self._demand_s = self._time_s
+        if demand:
+            self._demand_s = self._time_s
         self._interval_bytes = 0
 
     def demand(self) -> None:
         """Somebody wants a frame: open for a while."""
         self._demand_s = self._time_s
 
-    def packet(self, size: int, keyframe: bool, time_s: float) -> None:
-        """A packet came. May change `open`."""
+    def packet(self, size: int, keyframe: bool, time_s: float) -> bool:
+        """A packet came. May change `open`, which is returned."""
         was_open = self.open
         self._time_s = now_s = max(self._time_s, self._base_s + time_s)
         if not keyframe:
             self._interval_bytes = max(self._interval_bytes, size)
             if self._threshold is not None and size > self._threshold:
                 self._sign_s = now_s
-        self._settle_onset()
+        if self._onset_s is not None:
+            self._settle_onset(self._onset_s)
         if was_open:
-            return
+            return self.open
         if now_s - self._interval_s >= _INTERVAL_S:
             self._learn()  # closed and silent: still, as far as one can know without decoding
         if self._audit > 0.0 and now_s - self._audited_s >= _AUDIT_S / self._audit:
             self._audited_s = now_s
             self._audit_until_s = now_s + _AUDIT_S
+        return self.open
 
     def wants_key(self) -> bool:
         """Whether the key frame that came while the gate is closed is decoded."""
@@ -127,12 +131,10 @@ class PacketGate:
             self._learn()
         self._interval_bytes = 0  # what belongs to motion must not count as still later
 
-    def _settle_onset(self) -> None:
-        if self._onset_s is None:
-            return
-        if self._sign_s >= self._onset_s:
+    def _settle_onset(self, onset_s: float) -> None:
+        if self._sign_s >= onset_s:
             self._outcome(True)
-        elif self._time_s - self._onset_s > _SLACK_S:
+        elif self._time_s - onset_s > _SLACK_S:
             self._outcome(False)
 
     def _outcome(self, caught: bool) -> None:

@@ -80,10 +80,11 @@ class Grab:
     """Monotonic instant that the picture shows, from sources that know it; else the arrival counts."""
     name: str = ""
     """File name of the picture, from folders."""
-    skipped: bool = False
-    """A closed gate kept the packet: there is no picture."""
+    skipped: tuple[float, ...] = ()
+    """Media times of packets that a closed gate kept: there is no picture. `media_s` is that of the last."""
     recalled: bool = False
     """Decoded later than it came, because a gate opened."""
+    grey: Callable[[], U8 | None] | None = None
 
     def rgb(self) -> U8:
         """The picture, uint8 [H, W, 3] RGB, converted now; the caller may write to it.
@@ -91,6 +92,11 @@ class Grab:
         Raises PictureError where it cannot be decoded.
         """
         return self.picture()
+
+    def luma(self) -> U8 | None:
+        """The picture's brightness, uint8 [H, W], without converting anything; not to be written to, and gone
+        with the grab. None where it cannot be had so."""
+        return self.grey() if self.grey is not None else None
 
 
 class Source(Protocol):
