@@ -16,13 +16,16 @@ import click
 from edgenode import __version__
 
 model_option = click.option(
-    "--model", type=click.Path(path_type=Path, dir_okay=False), help="Model file; a bundled one if not given."
+    "--model",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Model file, or tiny, small or medium: untrained ones made for the time; a bundled one if not given.",
 )
 clip_option = click.option(
     "--clip",
     type=click.Path(path_type=Path, dir_okay=False),
     help="Video file; drawn (640x360) if not given.",
 )
+MADE_MODELS = ("tiny", "small", "medium")
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 
 
@@ -40,6 +43,11 @@ def material(model: Path | None, clip: Path | None) -> Iterator[tuple[Path, Path
             from edgenode.demo.scenario import MODELS
 
             model = MODELS / "line_parts.onnx"
+        elif str(model) in MADE_MODELS and not model.exists():
+            from edgenode.bench.models import write_model
+
+            name, model = str(model), Path(folder) / "made.onnx"
+            write_model(name, model)
         yield model.absolute(), clip.absolute()
 
 

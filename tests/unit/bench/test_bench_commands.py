@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 from click.testing import CliRunner
 
+from edgenode.bench.models import NETS, write_model
 from edgenode.bench.plot import cost_plot
 from edgenode.bench.report import linearity, ratios, rss_per_camera, table
 from edgenode.bench.rig import tiles
 from edgenode.bench.rivals import Cost
 from edgenode.commands.bench import bench_command
+from edgenode.commands.bench_material import MADE_MODELS
+from edgenode.inference.classifier import Classifier
 
 
 def bench(*arguments: str) -> dict[str, Any]:
@@ -114,3 +118,14 @@ def test_the_plot_is_well_formed_and_holds_every_line() -> None:
     lines = root.findall("{http://www.w3.org/2000/svg}polyline")
     assert len(lines) == 2
     assert "plain & simple" in "".join(root.itertext())
+
+
+@pytest.mark.parametrize("name", MADE_MODELS)
+def test_made_models_pass_the_gate_that_every_model_passes(name: str, tmp_path: Path) -> None:
+    write_model(name, tmp_path / "made.onnx")
+    with Classifier.load(tmp_path / "made.onnx") as classifier:
+        assert classifier.card.name == name
+
+
+def test_made_models_are_the_ones_that_can_be_asked_for() -> None:
+    assert tuple(NETS) == MADE_MODELS
