@@ -39,8 +39,6 @@ class StreamSettings:
     enough_fps: float = 0.0
     """Key frames alone are decoded for as long as they come this often; 0 decodes all."""
     gate: PacketGate | None = None
-    again: bool = False
-    """A file that begins anew after its end: nobody missed anything, the gate stays as it is."""
     offset_s: float = 0.0
     """Added to the media time of every grab."""
     turn: Turn = field(default_factory=Turn)
@@ -106,7 +104,7 @@ class VideoStream:
         self._looked_at: set[int | None] = set()
         self._gate = self._settings.gate
         if self._gate is not None:
-            self._gate.restart(demand=not self._settings.again)
+            self._gate.restart()
 
     def _declared_s(self, stream: av.VideoStream) -> float:
         if stream.duration is not None and stream.time_base is not None:

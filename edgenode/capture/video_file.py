@@ -52,7 +52,7 @@ class VideoFileSource:
                 raise SourceEndedError(self._ending(stream)) from None
             self._offset_s += stream.next_s
             self.close()
-            self._settings = replace(self._settings, again=True, offset_s=self._offset_s)
+            self._settings = replace(self._settings, offset_s=self._offset_s)
             grab = self._open_stream().read()
         return grab
 
