@@ -14,6 +14,7 @@ from types import FrameType
 from edgenode import exit_codes
 from edgenode.config_file import LoadedSettings
 from edgenode.errors import ConfigurationError, EdgeNodeError
+from edgenode.heap import share_heaps
 from edgenode.node import Node
 from edgenode.telemetry.logs import chosen_form, set_up_logging
 from edgenode.telemetry.notify import Notifier
@@ -28,6 +29,7 @@ def run_daemon(loaded: LoadedSettings, load_again: Callable[[], LoadedSettings])
     Returns the exit code. Called on the main thread; signal handlers only set flags.
     """
     faulthandler.enable()
+    share_heaps()
     _set_up_logging(loaded)
     stop = threading.Event()
     node = Node(loaded.settings, loaded.base_dir)

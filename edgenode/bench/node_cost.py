@@ -12,6 +12,7 @@ from typing import Literal, cast
 from edgenode.bench.process import rss_bytes, thread_seconds
 from edgenode.bench.rivals import Cost, Task
 from edgenode.desk import Hooks
+from edgenode.heap import share_heaps
 from edgenode.node import Node
 from edgenode.records import Prediction
 from edgenode.settings import (
@@ -31,6 +32,7 @@ _NO_PORT = 9
 
 def node_cost(kind: str, task: Task) -> Cost:
     """Run the node with gate `kind` for the warm-up and the measured time. Called on the main thread."""
+    share_heaps()
     with tempfile.TemporaryDirectory() as state:
         run = _Run(_settings(kind, task, Path(state)), task)
         return run.measure(kind)

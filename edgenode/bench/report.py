@@ -31,28 +31,39 @@ def cpu_spreads(rounds: Rounds) -> dict[tuple[str, int], Spread]:
     return {key: spread([each.cpu_s for each in runs]) for key, runs in _grouped(rounds).items()}
 
 
+_KEPT_UP = 0.98
+"""A loop that classified less than this share of what was due has fallen behind."""
+
+
 def ratios(rounds: Rounds) -> dict[str, Spread]:
     """What each node used over each rival beside it, run by run of the same round and number of cameras.
 
-    `limits` is bare decoding and bare onnxruntime together.
+    A loop that fell behind is reckoned at what all its images would have cost it. `limits` is bare decoding and
+    bare onnxruntime of as many frames and images as the node decoded and classified.
     """
     found: dict[str, list[float]] = {}
     for runs in rounds:
-        by_key = {(each.kind, each.cameras): each.cpu_s for each in runs}
+        by_key = {(each.kind, each.cameras): each for each in runs}
         for each in runs:
             if each.kind not in GATES:
                 continue
-            beside = {
-                kind: by_key.get((kind, each.cameras)) for kind in ("plain", "tuned", "decode", "onnxruntime")
-            }
-            decode, model = beside.pop("decode"), beside.pop("onnxruntime")
-            if decode is not None and model is not None:
-                beside["limits"] = decode + model
-            for kind, cpu_s in beside.items():
+            beside = {kind: by_key.get((kind, each.cameras)) for kind in ("plain", "tuned")}
+            costs = {kind: _whole(rival) for kind, rival in beside.items() if rival is not None}
+            decode, model = (by_key.get((kind, each.cameras)) for kind in ("decode", "onnxruntime"))
+            if decode is not None and model is not None and decode.decoded and model.images:
+                costs["limits"] = (
+                    decode.cpu_s * each.decoded / decode.decoded + model.cpu_s * each.images / model.images
+                )
+            for kind, cpu_s in costs.items():
                 if cpu_s:
                     name = f"{each.kind} / {kind}, {each.cameras} cameras"
                     found.setdefault(name, []).append(each.cpu_s / cpu_s)
     return {name: spread(values) for name, values in found.items()}
+
+
+def _whole(loop: Cost) -> float:
+    behind = 0 < loop.images < _KEPT_UP * loop.expected
+    return loop.cpu_s * loop.expected / loop.images if behind else loop.cpu_s
 
 
 def table(rounds: Rounds) -> str:
@@ -69,7 +80,7 @@ def table(rounds: Rounds) -> str:
             str(cameras),
             str(spread([each.cpu_s for each in runs])),
             f"{share:.1f}",
-            f"{statistics.median(each.images for each in runs):.0f}",
+            f"{statistics.median(each.images for each in runs):.0f}" + (" (behind)" if _behind(runs) else ""),
             f"{dropped:.0f}" if kind in GATES else "",
             _milliseconds([each.p50_s for each in runs]),
             _milliseconds([each.p99_s for each in runs]),
@@ -77,6 +88,10 @@ def table(rounds: Rounds) -> str:
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _behind(runs: Sequence[Cost]) -> bool:
+    return any(each.images < _KEPT_UP * each.expected for each in runs)
 
 
 def _milliseconds(values: Sequence[float | None]) -> str:

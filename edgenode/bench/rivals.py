@@ -56,6 +56,8 @@ class Cost:
     p50_s: float | None = None
     """Capture to decision; a recalled frame counts from its own capture."""
     p99_s: float | None = None
+    expected: int = 0
+    """Images that were due. A loop on a loaded machine falls behind: its CPU-seconds are then of less work."""
     offered: int = 0
     dropped: Mapping[str, int] = field(default_factory=dict)
     fairness: float | None = None
@@ -119,7 +121,9 @@ def _loops(kind: str, task: Task) -> Cost:
         thread.join()
     if publisher is not None:
         publisher.close()
-    return Cost(kind, task.cameras, cpu_s, wall_s, images, rss, cpu_by_thread=used)
+    fps = task.fps if task.fps > 0.0 else PlainVideo(task.clip(0)).fps
+    expected = round(task.cameras * fps * wall_s)
+    return Cost(kind, task.cameras, cpu_s, wall_s, images, rss, expected=expected, cpu_by_thread=used)
 
 
 def _decode(kind: str, task: Task) -> Cost:

@@ -105,7 +105,9 @@ def memory_command(
     import threading
 
     from edgenode.bench.rig import Load, Rig
+    from edgenode.heap import share_heaps
 
+    share_heaps()
     with material(model, clip) as (model_path, clip_path), tempfile.TemporaryDirectory() as state:
         load = Load((clip_path,), model_path, cameras=cameras, fps=5.0, realtime=True)
         with Rig(load, Path(state)) as rig:

@@ -75,8 +75,14 @@ def test_tiles_cover_the_frame_once() -> None:
     assert len({region.name for region in tiles(8)}) == 8
 
 
-def run_of(kind: str, cameras: int, cpu_s: float, rss: int = 2**20) -> Cost:
-    return Cost(kind, cameras, cpu_s, 10.0, 100, rss)
+def run_of(kind: str, cameras: int, cpu_s: float, rss: int = 2**20, expected: int = 0) -> Cost:
+    return Cost(kind, cameras, cpu_s, 10.0, 100, rss, expected=expected, decoded=100)
+
+
+def test_a_loop_that_fell_behind_is_reckoned_at_all_its_images() -> None:
+    rounds = [[run_of("plain", 4, 10.0, expected=200), run_of("none", 4, 5.0)]]
+    assert ratios(rounds)["none / plain, 4 cameras"].median == pytest.approx(0.25)
+    assert "100 (behind)" in table(rounds)
 
 
 def test_ratios_are_of_the_same_round() -> None:
