@@ -9,6 +9,7 @@ import fcntl
 import json
 import logging
 import os
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -50,9 +51,11 @@ class StateDirectory:
             raise ConfigurationError(
                 [f"node.state_dir: {self.path} is in use by another node (process {holder})"]
             ) from error
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, str(os.getpid()).encode(), 0)
         self._lock_fd = fd
+        # on a full disk only the name of the holder is missing
+        with suppress(OSError):
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, str(os.getpid()).encode(), 0)
 
     def release(self) -> None:
         if self._lock_fd is not None:

@@ -103,7 +103,7 @@ class _Watched:
             while (time_s := (grab := source.read()).media_s or 0.0) < seconds:
                 packets += grab.packets
                 if grab.skipped:
-                    for skipped_s in grab.skipped:
+                    for skipped_s in grab.lot:
                         self._schedule.due(skipped_s)
                     continue
                 decoded += 1
@@ -129,3 +129,4 @@ class _Nobody:
     def gate_skipped(self, camera: str, gate_name: str) -> None: ...
     def gate_audit(self, camera: str, caught: bool) -> None: ...
     def corrupt_frame(self, camera: str) -> None: ...
+    def thread_abandoned(self, camera: str) -> None: ...

@@ -89,6 +89,35 @@ def replay_command(config_path: Path, since: str) -> None:
     click.echo(f"{count} messages wait again; they are sent when the node runs")
 
 
+@outbox_group.command("drop")
+@config_option
+@click.option("--before", help="Only what was stored before: RFC 3339 time, or how long ago: 1h.")
+@click.option("--rule", help="Only events and pictures of this rule.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def drop_command(config_path: Path, before: str | None, rule: str | None, yes: bool) -> None:
+    """Give up messages that wait for the broker. For a node that is stopped.
+
+    Their numbers are named in a notice on `events/_outbox` once the node is connected, so that readers do not
+    take the gap for a loss. What was delivered stays for `replay`.
+    """
+    from edgenode.clock import SystemClock
+    from edgenode.delivery.outbox_inspect import drop_offline, stats
+    from edgenode.delivery.outbox_rows import OutboxLimits
+    from edgenode.memory import StateDirectory
+
+    until = None if before is None else moment_of(before, "--before")
+    settings = read_settings(config_path)
+    folder = settings.node.state_dir / FOLDER
+    limits = OutboxLimits(settings.outbox.max_size, settings.outbox.max_events, settings.outbox.keep)
+    with StateDirectory(settings.node.state_dir):
+        waiting = stats(folder, datetime.now(UTC)).waiting
+        which = (f" of rule {rule}" if rule else "") + (f" stored before {until:%FT%TZ}" if until else "")
+        if waiting and not yes:
+            click.confirm(f"Of {waiting} waiting messages, give up those{which}?", abort=True)
+        count = drop_offline(folder, limits, SystemClock(), until, rule)
+    click.echo(f"{count} messages given up, {waiting - count} still wait")
+
+
 def _shown(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {count}" for name, count in value.items()) or "nothing"

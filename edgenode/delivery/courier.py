@@ -11,7 +11,7 @@ import logging
 import threading
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -236,11 +236,22 @@ class Courier:
         self._ticked_s = -TICK_S
         if self._stop_at_s is not None:
             return
+        if report.was_connected:
+            self._repeat()
         now_s = self._clock.monotonic()
         said, said_s = self._logged
         if report.reason != said or now_s - said_s >= _REPEAT_LOG_S:
             self._logged = (report.reason, now_s)
             log.log(logging.ERROR if report.lasting else logging.WARNING, "no broker: %s", report.reason)
+
+    def _repeat(self) -> None:
+        """A broker that died forgot some of what it had acknowledged. One that was silent for longer than a death
+        can go unnoticed had the time to write it down."""
+        acknowledged_at = self._traffic.acknowledged_at
+        unnoticed = timedelta(seconds=2.0 * self._parts.link.keepalive_s)
+        if acknowledged_at is not None and self._clock.now() - acknowledged_at <= unnoticed:
+            self._storeroom.settle(self._traffic.acknowledged)
+            self._storeroom.repeat(acknowledged_at)
 
     def _receive(self, received: Received) -> None:
         if received.topic == HOME_ASSISTANT_STATUS:

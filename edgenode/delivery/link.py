@@ -1,40 +1,39 @@
 """The connection to the broker: paho-mqtt driven by one thread of its own, one fresh client a connection.
 
 A fresh client knows no old messages: what was on its way when a connection ended is sent again by the outbox,
-oldest first, so the order holds and nothing is sent by two parties. paho's callbacks only append to a deque
-and set the `wake` event: an exception in one would kill the thread, and a lock taken in one would meet
-paho's own.
+oldest first, so the order holds and nothing is sent by two parties. paho's callbacks only append to a deque (an
+exception in one would kill the thread, and a lock taken in one would meet paho's own); `wake` is set once for all
+that one turn of the loop brought.
 """
 
 from __future__ import annotations
 
 import logging
 import random
-import socket
 import threading
 from collections import deque
 from functools import partial
 from typing import Any, Literal, cast
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edgenode.clock import Backoff, Clock
+from edgenode.delivery.link_client import asked_for, build_client, packet_bytes
+from edgenode.delivery.link_loop import Knock, turn
 from edgenode.delivery.link_options import (
     Acknowledged,
     Connected,
     Disconnected,
     LinkOptions,
     LinkReport,
-    Received,
     Suspicion,
     failure,
-    read_password,
+    received,
     refusal,
-    tls_context,
     unanswered,
 )
 from edgenode.delivery.mqtt5_properties import PackedProperties
@@ -67,6 +66,7 @@ class Link:
         self._reports: deque[LinkReport] = deque()
         self._stopping = threading.Event()
         self._hurry = threading.Event()
+        self._knock = Knock()
         self._client: paho.Client | None = None
         self._generation = 0
         self._accepted = threading.Event()
@@ -83,6 +83,10 @@ class Link:
         """How long the thread may take to end after `stop`."""
         return self._options.connect_timeout_s + _GOODBYE_S + 2 * _LOOP_S
 
+    @property
+    def keepalive_s(self) -> float:
+        return self._options.mqtt.keepalive
+
     def start(self) -> None:
         self._thread.start()
 
@@ -94,7 +98,8 @@ class Link:
         return reports
 
     def send(self, message: Message, generation: int) -> int:
-        """Hand `message` to the connection `generation`; its number, or PACKET_TOO_LARGE, or NOT_SENT.
+        """Hand `message` to the connection `generation`; its number, or PACKET_TOO_LARGE, or NOT_SENT. `flush`
+        sends it.
 
         The caller keeps to the window. Never blocks on the network. Raises ValueError for an invalid topic.
         """
@@ -102,13 +107,17 @@ class Link:
         if client is None or generation != self._generation or not self._accepted.is_set():
             return NOT_SENT
         properties = PackedProperties(message) if self._is_5 else None
-        if self._max_packet_bytes is not None and _packet_bytes(message, properties) > self._max_packet_bytes:
+        if self._max_packet_bytes is not None and packet_bytes(message, properties) > self._max_packet_bytes:
             return PACKET_TOO_LARGE
         info = client.publish(
             message.topic, message.payload, message.qos, message.retain, cast("Properties | None", properties)
         )
         # rc 4 (no connection) keeps the message in this client, which ends with its connection
         return info.mid
+
+    def flush(self) -> None:
+        """After the last `send` of several: write them to the network now."""
+        self._knock.knock()
 
     def hurry(self) -> None:
         """Cut a pause between two attempts short: what made the last one fail may have been repaired. Any
@@ -122,12 +131,16 @@ class Link:
         client = self._client
         if client is not None and self._accepted.is_set():
             client.disconnect()
+            self._knock.knock()
 
     def join(self, timeout_s: float) -> bool:
         """Wait for the thread; says whether it has ended."""
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
-        return not self._thread.is_alive()
+        if self._thread.is_alive():
+            return False
+        self._knock.close()
+        return True
 
     def _run(self) -> None:
         backoff = Backoff(self._options.first_pause_s, self._options.longest_pause_s)
@@ -158,10 +171,12 @@ class Link:
         prefers_5 = self._options.mqtt.protocol != "3.1.1"
         try:
             client = self._build(is_5, generation)
+            mqtt = self._options.mqtt
             client.connect(
-                self._options.mqtt.host,
-                self._options.mqtt.effective_port,
-                keepalive=round(self._options.mqtt.keepalive),
+                mqtt.host,
+                mqtt.effective_port,
+                round(mqtt.keepalive),
+                properties=asked_for() if is_5 else None,
             )
         except Exception as error:
             suspicion.unreachable()
@@ -172,6 +187,9 @@ class Link:
         self._spoke_5 = self._spoke_5 or (is_5 and lived_s is not None)
         reason, code = self._ended or ("the connection was lost", 0)
         if lived_s is None:
+            if code == 0:
+                # a proxy whose broker is away takes the connection and ends it; another node of this name does not
+                suspicion.unreachable()
             return self._not_accepted(generation, reason, code, is_5, backoff)
         if self._stopping.is_set():
             self._report(Disconnected(generation, "stopped", was_connected=True))
@@ -212,7 +230,9 @@ class Link:
         accepted_s: float | None = None
         stopped_s: float | None = None
         while self._ended is None:
-            rc = client.loop(_LOOP_S)
+            rc = turn(client, self._knock, _LOOP_S)
+            if self._reports:
+                self._wake.set()
             now_s = self._clock.monotonic()
             if accepted_s is None and self._accepted.is_set():
                 accepted_s = now_s
@@ -245,30 +265,11 @@ class Link:
 
     def _build(self, is_5: bool, generation: int) -> paho.Client:
         """Raises LinkError."""
-        options = self._options
-        client = paho.Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=options.client_id,
-            protocol=MQTTProtocolVersion.MQTTv5 if is_5 else MQTTProtocolVersion.MQTTv311,
-            reconnect_on_failure=False,
-        )
-        client.connect_timeout = options.connect_timeout_s
-        client.max_inflight_messages_set(0)
-        context = tls_context(options.mqtt)
-        if context is not None:
-            client.tls_set_context(context)
-        password = read_password(options.mqtt)
-        if options.mqtt.username is not None:
-            client.username_pw_set(options.mqtt.username, password)
-        will = options.will
-        client.will_set(will.topic, will.payload, will.qos, will.retain)
+        client = build_client(self._options, is_5)
         client.on_connect = partial(self._on_connect, generation, is_5)
         client.on_disconnect = partial(self._on_disconnect, generation)
         client.on_publish = partial(self._on_publish, generation)
         client.on_message = self._on_message
-        client.on_socket_open = _no_delay
-        # tells paho that another loop writes: `publish` then never writes on the caller's thread
-        client.on_socket_register_write = _nothing
         self._client = client
         self._is_5 = is_5
         return client
@@ -313,47 +314,14 @@ class Link:
         self, generation: int, _client: Any, _userdata: Any, mid: int, reason: ReasonCode, _properties: Any
     ) -> None:
         self._reports.append(Acknowledged(generation, mid, reason.value, str(reason)))
-        self._wake.set()
 
     def _on_message(self, _client: Any, _userdata: Any, message: paho.MQTTMessage) -> None:
         if len(self._reports) >= _UNREAD_REPORTS:
             self.unread += 1
             return
-        properties = message.properties
-        self._reports.append(
-            Received(
-                topic=_topic(message),
-                payload=bytes(message.payload),
-                retain=bool(message.retain),
-                qos=message.qos,
-                response_topic=getattr(properties, "ResponseTopic", None),
-                correlation=getattr(properties, "CorrelationData", None),
-                expiry_s=getattr(properties, "MessageExpiryInterval", None),
-            )
-        )
+        told = received(message)
+        if told is None:
+            self.unread += 1
+            return
+        self._reports.append(told)
         self._wake.set()
-
-
-def _topic(message: paho.MQTTMessage) -> str:
-    """paho raises on a topic that is not UTF-8, which would end the thread."""
-    try:
-        return message.topic
-    except UnicodeDecodeError:
-        return ""
-
-
-def _nothing(_client: Any, _userdata: Any, _sock: Any) -> None:
-    return
-
-
-def _no_delay(_client: Any, _userdata: Any, sock: Any) -> None:
-    # without it a command's answer takes 40 to 90 ms (Nagle and delayed acknowledgements), with it 0.4 ms
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-
-def _packet_bytes(message: Message, properties: PackedProperties | None) -> int:
-    """An upper bound of the PUBLISH packet's size: fixed header 5, topic 2 + n, identifier 2, properties,
-    payload.
-    """
-    extra = 0 if properties is None else len(properties.pack())
-    return 9 + len(message.topic.encode()) + extra + len(message.payload)

@@ -6,6 +6,8 @@ message costs; this takes 4. paho only calls `pack` on what it is given.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from edgenode.records import Message
 
 # identifiers: MQTT 5.0, section 2.2.2.2
@@ -42,7 +44,9 @@ class PackedProperties:
         return self._packed
 
 
+@lru_cache(maxsize=256)
 def _text(text: str) -> bytes:
+    """Most texts are the same in every message: names of properties, the content type, the source."""
     if "\0" in text:
         # MQTT-1.5.4-2: the broker would end the connection, again after every reconnect
         raise ValueError("a text in an MQTT property may not hold a zero character")

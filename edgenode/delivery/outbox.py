@@ -139,6 +139,8 @@ class Outbox:
 
     def ack(self, seqs: Collection[int]) -> int:
         """The broker has these; they stay for `keep_s`. Returns how many were waiting. Raises OutboxError."""
+        if not seqs:
+            return 0
         try:
             self._execute("PRAGMA synchronous=NORMAL")
             count = self._transact(
@@ -183,6 +185,13 @@ class Outbox:
         if seqs:
             self.rewind(seqs[0])
         return len(seqs)
+
+    def drop(self, before: datetime | None = None, rule: str | None = None) -> int:
+        """Give up what waits: all, or what was appended before then, or what one rule said; how many messages. A
+        notice will name their numbers. Raises OutboxError."""
+        count = self._transact(lambda: self._store.drop(before, rule), "nothing can be dropped")
+        self._lost("dropped", count)
+        return count
 
     def append_notice(self, build: Callable[[int, list[LossRange]], Message]) -> bool:
         """Turn recorded losses into a message; says whether there were any. Raises OutboxError."""

@@ -16,11 +16,13 @@ from pathlib import Path
 
 from edgenode.clock import Clock
 from edgenode.delivery.outbox import Outbox
-from edgenode.delivery.outbox_file import connect_read_only, storage_error
-from edgenode.delivery.outbox_rows import OutboxLimits, from_us
+from edgenode.delivery.outbox_file import DATABASE, connect_read_only, storage_error
+from edgenode.delivery.outbox_rows import OutboxLimits, from_us, to_us
 from edgenode.delivery.payloads import rfc3339
 from edgenode.errors import OutboxError
 from edgenode.records import JsonObject
+
+MAX_STEPS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +125,46 @@ def export(folder: Path) -> Iterator[JsonObject]:
             raise storage_error(f"outbox in {folder}", error) from error
 
 
+def steps_since(folder: Path, since: datetime) -> list[JsonObject]:
+    """The events' payloads appended at or after `since`, the newest 10,000 of them, in the order of `seq`.
+
+    Nothing where there is no outbox yet. Raises OutboxError.
+    """
+    if not (folder / DATABASE).is_file():
+        return []
+    steps: list[JsonObject] = []
+    with closing(connect_read_only(folder)) as db:
+        try:
+            for appended_us, topic, payload in db.execute(
+                "SELECT appended_us, topic, payload FROM message ORDER BY seq DESC LIMIT ?", (MAX_STEPS,)
+            ):
+                if appended_us < to_us(since):
+                    break
+                if not topic.endswith(("/snapshot", "/_outbox")):
+                    steps.append(json.loads(payload))
+        except (sqlite3.Error, ValueError) as error:
+            raise storage_error(f"outbox in {folder}", error) from error
+    return steps[::-1]
+
+
 def replay_offline(folder: Path, limits: OutboxLimits, clock: Clock, since: datetime) -> int:
     """Make what was acknowledged since then wait again; no node may be running. Raises OutboxError."""
     connect_read_only(folder).close()
     outbox = Outbox(folder, limits, clock)
     try:
         return outbox.replay(since)
+    finally:
+        outbox.close()
+
+
+def drop_offline(
+    folder: Path, limits: OutboxLimits, clock: Clock, before: datetime | None, rule: str | None
+) -> int:
+    """Give up what waits (see `Outbox.drop`); no node may be running. Raises OutboxError."""
+    connect_read_only(folder).close()
+    outbox = Outbox(folder, limits, clock)
+    try:
+        return outbox.drop(before, rule)
     finally:
         outbox.close()
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 from edgenode.records import Message, Severity
 
-LossReason = Literal["evicted", "expired", "too_large", "inbox_full", "unstorable", "set_aside"]
+LossReason = Literal["evicted", "expired", "too_large", "inbox_full", "unstorable", "set_aside", "dropped"]
 RANK = {Severity.INFO: 0, Severity.WARNING: 1, Severity.CRITICAL: 2}
 NOTICE_RANK = 3
 """Notices about losses outlive everything else: without them a gap could not be explained."""

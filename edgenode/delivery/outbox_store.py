@@ -9,7 +9,14 @@ from datetime import datetime
 
 from edgenode.delivery.outbox_file import SequenceReserve
 from edgenode.delivery.outbox_ledger import Ledger
-from edgenode.delivery.outbox_rows import ROW_BYTES, LossReason, OutboxLimits, encode_header, to_us
+from edgenode.delivery.outbox_rows import (
+    NOTICE_RANK,
+    ROW_BYTES,
+    LossReason,
+    OutboxLimits,
+    encode_header,
+    to_us,
+)
 from edgenode.records import Message
 
 STEP = 256
@@ -98,13 +105,12 @@ class Store:
         self.ledger.add("appended", count)
 
     def acknowledge(self, seqs: Collection[int], at: datetime) -> int:
-        """Returns how many of `seqs` were waiting."""
+        """Returns how many of `seqs`, of which there is at least one, were waiting."""
         at_us = to_us(at)
-        count = 0
-        for seq in seqs:
-            count += self._db.execute(
-                "INSERT OR IGNORE INTO ack SELECT seq, ? FROM message WHERE seq = ?", (at_us, seq)
-            ).rowcount
+        count = self._db.executemany(
+            "INSERT OR IGNORE INTO ack SELECT seq, ? FROM message WHERE seq = ?",
+            [(at_us, seq) for seq in seqs],
+        ).rowcount
         self.ledger.add("acknowledged", count)
         self.waiting -= count
         self.kept += count
@@ -133,6 +139,14 @@ class Store:
         self.ledger.lose(reason, gone)
         self.waiting -= len(gone)
         return len(gone)
+
+    def drop(self, before: datetime | None, rule: str | None) -> int:
+        """Lose what waits: all, or what was appended before then, or what belongs to one rule. Notices stay."""
+        query = "SELECT seq, topic FROM waiting WHERE appended_us < ? AND severity < ? ORDER BY seq"
+        before_us = 2**62 if before is None else to_us(before)
+        topics = None if rule is None else (f"/events/{rule}", f"/events/{rule}/snapshot")
+        rows = self._db.execute(query, (before_us, NOTICE_RANK)).fetchall()
+        return self.lose([seq for seq, topic in rows if topics is None or topic.endswith(topics)], "dropped")
 
     def bound(self, claimed: Collection[int]) -> int:
         """Keep the limits: first what is only kept goes, then the least severe, then the oldest.

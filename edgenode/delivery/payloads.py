@@ -233,8 +233,8 @@ class EventPayload(Payload):
 class LossRange(Payload):
     """`count` messages with `seq` from `first_seq` to `last_seq` will never be sent (again)."""
 
-    reason: Literal["evicted", "expired", "too_large", "inbox_full", "unstorable", "set_aside"]
-    """What happened to them."""
+    reason: Literal["evicted", "expired", "too_large", "inbox_full", "unstorable", "set_aside", "dropped"]
+    """What happened to them; `dropped`: by an operator, with `edgenode outbox drop`."""
     count: int | None
     """Null where nobody can know: the damaged file held them."""
     first_seq: int | None

@@ -71,6 +71,8 @@ class Storeroom:
         self._outbox: Outbox | None = None
         self._backoff = Backoff(1.0, 5.0, floor_s=0.5)
         self._retry_s = 0.0
+        self._unrecorded = 0
+        """Events shed from memory of which the outbox does not know yet: a notice must tell of them."""
         self.trouble = ""
         """Why nothing can be stored now; empty while all is well."""
         self.counts = _NOTHING
@@ -81,10 +83,15 @@ class Storeroom:
         while self._ready() and (handed := self._mailbox.take_events(BATCH_EVENTS, BATCH_BYTES)):
             if self._attempt(lambda outbox: self._append(outbox, handed)) is None:
                 self._mailbox.put_back(handed)
-        lost = self._mailbox.take_lost_events()
-        if lost:
+        if lost := self._mailbox.take_lost_events():
+            self._unrecorded += lost
             self._on_loss("inbox_full", lost)
-            self._attempt(lambda outbox: outbox.record_loss("inbox_full", lost))
+        if self._unrecorded and self._attempt(self._record_shed):
+            self._unrecorded = 0
+
+    def _record_shed(self, outbox: Outbox) -> bool:
+        outbox.record_loss("inbox_full", self._unrecorded)
+        return True
 
     def claim(self, limit: int, skip_topics: Collection[str]) -> list[Claimed]:
         return self._attempt(lambda outbox: outbox.claim(limit, skip_topics)) or []
@@ -129,6 +136,13 @@ class Storeroom:
         if self._outbox is None:
             raise OutboxError(f"outbox: it is not open: {self.trouble}")
         return self._outbox.replay(since)
+
+    def repeat(self, acknowledged_at: datetime) -> None:
+        """A connection was lost whose last acknowledgement came at `acknowledged_at`: send again what the broker
+        may not have written to its disk."""
+        if self._settings.repeat > 0.0:
+            since = acknowledged_at - timedelta(seconds=self._settings.repeat)
+            self._attempt(lambda outbox: outbox.replay(since))
 
     def close(self) -> None:
         if self._outbox is not None:

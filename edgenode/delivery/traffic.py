@@ -79,7 +79,10 @@ class Traffic:
         self._blocks: dict[str, _Block] = {}
         self._claimed: list[Claimed] = []
         self._more = False
+        self._launched = False
         self.acknowledged: list[int] = []
+        self.acknowledged_at: datetime | None = None
+        """When the broker of this connection, or of the one that just ended, last took a message of the outbox."""
         self.refused = 0
 
     @property
@@ -109,6 +112,7 @@ class Traffic:
         self.end()
         self._generation = generation
         self._window = window
+        self.acknowledged_at = None
         self._mailbox.mark_all_retained()
 
     def end(self) -> None:
@@ -144,6 +148,9 @@ class Traffic:
             and (prediction := self._mailbox.take_prediction()) is not None
         ):
             self._launch(_Flight("light", classification_message(self._origin.topics, prediction)))
+        if self._launched:
+            self._launched = False
+            self._link.flush()
 
     def answered(self, report: Acknowledged) -> None:
         if report.generation != self._generation:
@@ -166,6 +173,7 @@ class Traffic:
 
     def _arrived(self, flight: _Flight) -> None:
         self.acknowledged.append(flight.seq)
+        self.acknowledged_at = self._clock.now()
         self._blocks.pop(flight.message.topic, None)
         if flight.message.content_type == "application/json":
             self._observer.event_delivered(1)
@@ -250,6 +258,7 @@ class Traffic:
             self._too_large(flight)
             return False
         self._flights[mid] = flight
+        self._launched = True
         if flight.kind != "light":
             self._counted += 1
         if flight.kind == "retained":

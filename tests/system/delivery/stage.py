@@ -186,10 +186,11 @@ def publisher(
     link: Callable[[LinkOptions], LinkOptions] = quick,
     outbox: OutboxSettings | None = None,
     hold_without_subscriber: bool = False,
+    node: str = "gateway-7",
     **mqtt: Any,
 ) -> Publisher:
     options = PublisherOptions(
-        node="gateway-7",
+        node=node,
         version="0.1.0",
         state_dir=state_dir,
         mqtt=MqttSettings(host="127.0.0.1", port=port, **{"keepalive": 5.0, **mqtt}),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -21,6 +20,7 @@ from edgenode.delivery.outbox_rows import OutboxLimits
 from edgenode.records import CameraReport, CameraStatus, Severity
 from edgenode.settings import OutboxSettings
 from tests.servers.mosquitto import MosquittoBroker
+from tests.servers.mqtt_proxy import MqttProxy
 from tests.system.delivery.stage import Listener, Tally, end, event, publisher, wait_for
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -63,7 +63,7 @@ def test_a_broker_killed_again_and_again_costs_nothing_it_had_not_acknowledged(
     broker.start()
     listener = Listener(broker.port, "edgenode/v1/gateway-7/events/#")
     tally = Tally()
-    node = publisher(broker.port, tmp_path / "state", tally)
+    node = publisher(broker.port, tmp_path / "state", tally, outbox=OutboxSettings(repeat=0.0))
     node.start()
     total, kills, window = 1200, 3, 20
     every = set(range(1, total + 1))
@@ -388,81 +388,49 @@ def test_never_more_on_the_way_than_the_broker_takes(mosquitto_factory: Factory,
     """A proxy counts PUBLISH packets against PUBACKs."""
     broker = mosquitto_factory("max_inflight_messages 5")
     broker.start()
-    proxy = CountingProxy(broker.port)
-    node = publisher(proxy.port, tmp_path / "state", Tally())
-    node.start()
-    try:
+    with MqttProxy(broker.port) as proxy:
+        node = publisher(proxy.port, tmp_path / "state", Tally())
+        node.start()
         for number in range(400):
             node.publish_event(event(number), None)
         wait_for(lambda: node.status().delivered == 400, "all arrive")
-    finally:
         end(node)
-        proxy.close()
+    assert proxy.acknowledged >= 400
     assert 0 < proxy.most <= 5
 
 
-class CountingProxy:
-    """Passes one MQTT connection on and counts what is on the way: QoS 1 PUBLISH up, PUBACK down."""
-
-    def __init__(self, port: int) -> None:
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self.port = int(self._server.getsockname()[1])
-        self._target = port
-        self._lock = threading.Lock()
-        self._on_the_way = 0
-        self.most = 0
-        self._threads = [threading.Thread(target=self._accept)]
-        self._sockets: list[socket.socket] = [self._server]
-        self._threads[0].start()
-
-    def _accept(self) -> None:
+@pytest.mark.parametrize(("repeat_s", "times"), [(60.0, 2), (0.0, 1)])
+def test_what_was_acknowledged_shortly_before_a_loss_is_sent_again(
+    mosquitto_factory: Factory, tmp_path: Path, repeat_s: float, times: int
+) -> None:
+    """The broker dies with its memory, as one does that had not written yet."""
+    broker = mosquitto_factory()
+    broker.start()
+    before = Listener(broker.port, "edgenode/v1/gateway-7/events/#")
+    with MqttProxy(broker.port) as proxy:
+        node = publisher(
+            proxy.port, tmp_path / "state", Tally(), outbox=OutboxSettings(repeat=repeat_s), keepalive=60.0
+        )
+        node.start()
+        for number in range(3):
+            node.publish_event(event(number), None)
+        wait_for(lambda: node.status().delivered == 3 and len(before.events()) == 3, "all is acknowledged")
+        before.close()
+        proxy.down()
+        broker.kill()
+        broker.lose_store()
+        broker.start()
+        after = Listener(broker.port, "edgenode/v1/gateway-7/events/#")
+        proxy.up()
+        node.publish_event(event(3), None)
         try:
-            near, _ = self._server.accept()
-        except OSError:
-            return
-        far = socket.create_connection(("127.0.0.1", self._target))
-        self._sockets += [near, far]
-        for source, sink, change in ((near, far, 1), (far, near, -1)):
-            thread = threading.Thread(target=self._pass, args=(source, sink, change))
-            self._threads.append(thread)
-            thread.start()
-
-    def _pass(self, source: socket.socket, sink: socket.socket, change: int) -> None:
-        buffer = b""
-        try:
-            while chunk := source.recv(65536):
-                buffer += chunk
-                buffer = self._count(buffer, change)
-                sink.sendall(chunk)
-            sink.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            return
-
-    def _count(self, buffer: bytes, change: int) -> bytes:
-        while len(buffer) >= 2:
-            length, used = 0, 0
-            while used < len(buffer) - 1:
-                length |= (buffer[1 + used] & 0x7F) << 7 * used
-                used += 1
-                if not buffer[used] & 0x80:
-                    break
-            else:
-                return buffer
-            if len(buffer) < 1 + used + length:
-                return buffer
-            kind, qos = buffer[0] >> 4, buffer[0] >> 1 & 3
-            if (change == 1 and kind == 3 and qos == 1) or (change == -1 and kind == 4):
-                with self._lock:
-                    self._on_the_way += change
-                    self.most = max(self.most, self._on_the_way)
-            buffer = buffer[1 + used + length :]
-        return buffer
-
-    def close(self) -> None:
-        for each in self._sockets:
-            each.close()
-        for thread in self._threads:
-            thread.join(10.0)
+            wait_for(lambda: after.events() and after.events()[-1]["seq"] == 4, "the next event arrives")
+            expected = [1, 2, 3, 4] if times == 2 else [4]
+            assert [e["seq"] for e in after.events()] == expected
+            assert node.status().delivered <= node.status().appended
+        finally:
+            end(node)
+            after.close()
 
 
 def test_no_thread_and_no_file_stays_open(mosquitto_broker: MosquittoBroker, tmp_path: Path) -> None:
