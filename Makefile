@@ -12,9 +12,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST_OPTIONS ?=
 DEMO_OPTIONS ?=
+LOCK_OPTIONS ?=
 ROUNDS ?= 200
 
-.PHONY: help demo test check format reference test-long test-faults demo-models deb clean
+.PHONY: help demo test check format reference test-long test-interop test-faults demo-models live-page deb lock audit sbom clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -42,6 +43,9 @@ test-long: $(VENV)/.dev ## run the tests that take minutes
 	@scripts/system-packages.sh
 	@$(BIN)/python -m pytest -m slow $(PYTEST_OPTIONS)
 
+test-interop: $(VENV)/.dev $(VENV)-tensorflow/.made ## import models that Keras and TensorFlow make (installs both, 1.6 GB)
+	@EDGENODE_TEST_TENSORFLOW=$(abspath $(VENV)-tensorflow)/bin/python $(BIN)/python -m pytest tests/interop $(PYTEST_OPTIONS)
+
 test-faults: $(VENV)/.dev ## kill, freeze and cut off nodes and brokers 200 times (ROUNDS=2000 SEED=1)
 	@scripts/system-packages.sh
 	@EDGENODE_FAULT_ROUNDS=$(ROUNDS) $(if $(SEED),EDGENODE_FAULT_SEED=$(SEED)) \
@@ -50,11 +54,23 @@ test-faults: $(VENV)/.dev ## kill, freeze and cut off nodes and brokers 200 time
 demo-models: $(VENV)/.dev ## teach the demo's models anew, from the drawn scenes
 	@$(BIN)/python -m trainer.scene_models edgenode/demo/models
 
+live-page: ## build the live page anew from deploy/dashboard (needs node and npm)
+	@cd deploy/dashboard && npm ci --no-audit --no-fund && npm run build
+
 deb: ## build a Debian package into dist/ (needs dh-virtualenv, debhelper, build-essential)
 	@scripts/debian-package.sh
 
+lock: $(VENV)/.supply ## pin the node's libraries anew in deploy/requirements.txt (LOCK_OPTIONS=--upgrade)
+	@scripts/lock.sh $(BIN)/python $(LOCK_OPTIONS)
+
+audit: $(VENV)/.supply ## ask the package index for known vulnerabilities of what is pinned
+	@scripts/audit.sh $(BIN)/python
+
+sbom: $(VENV)/.supply ## write the bill of materials into dist/edgenode.cdx.json (CycloneDX)
+	@scripts/sbom.sh $(BIN)/python dist/edgenode.cdx.json
+
 clean: ## remove what was made, .venv too
-	rm -rf $(VENV) build dist out .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-tensorflow build dist out .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.made: scripts/venv.sh
@@ -71,3 +87,14 @@ $(VENV)/.dev: $(VENV)/.made pyproject.toml
 	@echo "installing the node, the trainer and the tests' tools"
 	@$(PIP) install --quiet --editable '.[demo,trainer,dev]'
 	@touch $@ $(VENV)/.demo
+
+$(VENV)-tensorflow/.made: scripts/venv.sh tests/interop/requirements.txt
+	@scripts/venv.sh "$(PYTHON)" "$(VENV)-tensorflow"
+	@echo "installing TensorFlow and Keras into an environment of their own"
+	@$(VENV)-tensorflow/bin/python -m pip --disable-pip-version-check install --quiet -r tests/interop/requirements.txt
+	@touch $@
+
+$(VENV)/.supply: $(VENV)/.made pyproject.toml
+	@echo "installing the tools for pinned libraries"
+	@$(PIP) install --quiet --editable '.[supply]'
+	@touch $@

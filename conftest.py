@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-pytest_plugins = ["tests.fixtures_servers", "tests.servers.mosquitto", "tests.system.plant"]
+pytest_plugins = ["tests.fixtures_servers", "tests.servers.mosquitto", "tests.system.plant", "tests.browser"]

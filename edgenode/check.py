@@ -15,9 +15,12 @@ from typing import TYPE_CHECKING
 from edgenode.config_file import LoadedSettings, MistakenFileError, load
 from edgenode.decision_setup import build_rules, model_of, region_labels, regions_of
 from edgenode.errors import ConfigurationError, EdgeNodeError
-from edgenode.host import is_loopback, readable_by_all, unreadable, unwritable, usb_device
+from edgenode.host import is_credential, is_loopback, readable_by_all, unreadable, unwritable, usb_device
 from edgenode.nearest import suggestion
+from edgenode.node_commands import VERBS
 from edgenode.settings import ModelSettings, RegionSettings, Settings
+from edgenode.settings_access import ALL_COMMANDS
+from edgenode.telemetry.http_access import read_token
 from edgenode.toml_places import KeyPath
 from edgenode.wiring import installed_model, model_path
 
@@ -86,21 +89,24 @@ def problems(loaded: LoadedSettings, probes: Probes | None = None) -> list[str]:
     check.models()
     check.cameras()
     check.mqtt()
+    check.http()
+    check.commands()
     check.state_dir()
     check.rules()
+    check.collect()
     return [text for _, text in sorted(check.found, key=lambda found: found[0])]
 
 
 def warnings(loaded: LoadedSettings) -> list[str]:
     """What works and may still not be meant; written once at start, and by `edgenode check`."""
     settings, found = loaded.settings, []
-    host = settings.http.address[0]
-    if settings.http.enabled and not is_loopback(host):
+    http = settings.http
+    if http.enabled and http.token_file and not http.cert_file and not is_loopback(http.address[0]):
         found.append(
             loaded.problem(
-                ("http", "listen"),
-                f"metrics and status are open to everybody who reaches {host}; there is no password. "
-                'Use "127.0.0.1:9464" and a proxy, or a firewall',
+                ("http", "token_file"),
+                f"the token crosses the network of {http.address[0]} unencrypted; set cert_file and key_file, or let "
+                "nothing but a tunnel or a container's network reach it",
             )
         )
     if (
@@ -111,7 +117,7 @@ def warnings(loaded: LoadedSettings) -> list[str]:
         found.append(
             loaded.problem(
                 ("mqtt", "password"),
-                f"every user of this machine can read it; use password_file, or chmod 640 {loaded.path}",
+                "every user of this machine can read it; put it into a file of its own and name that in password_file",
             )
         )
     if settings.mqtt.allow_insecure and settings.mqtt.ca_file is None and not is_loopback(settings.mqtt.host):
@@ -226,12 +232,39 @@ class _Check:
             )
         for name in ("password_file", "ca_file", "cert_file", "key_file"):
             path: Path | None = getattr(mqtt, name)
-            if path is not None:
+            if path is not None and not is_credential(path):
                 reason = unreadable(self._loaded.base_dir / path)
                 if reason is not None:
                     self._add(("mqtt", name), reason)
         if mqtt.username is None and (mqtt.password is not None or mqtt.password_file is not None):
             self._add(("mqtt",), "a password without a username: MQTT sends it only together with one")
+
+    def http(self) -> None:
+        http = self._settings.http
+        if http.enabled and not (http.token_file or http.client_ca_file or is_loopback(http.address[0])):
+            self._add(
+                ("http", "listen"),
+                f"{http.address[0]} is beyond loopback, and everybody who reaches it could read states and metrics; "
+                'set token_file, or client_ca_file with cert_file and key_file, or use "127.0.0.1:9464"',
+            )
+        for name in ("token_file", "cert_file", "key_file", "client_ca_file"):
+            path: Path | None = getattr(http, name)
+            reason = None if path is None else unreadable(path)
+            if reason is not None:
+                self._add(("http", name), reason)
+            elif path is not None and name == "token_file":
+                try:
+                    read_token(path)
+                except (OSError, ValueError) as error:
+                    self._add(("http", name), str(error))
+
+    def commands(self) -> None:
+        for index, verb in enumerate(self._settings.commands.disabled):
+            if verb not in (*VERBS, ALL_COMMANDS):
+                self._add(
+                    ("commands", "disabled", index),
+                    f"there is no command {verb!r}{suggestion(verb, VERBS)} (there are: {', '.join(sorted(VERBS))})",
+                )
 
     def state_dir(self) -> None:
         state_dir = self._loaded.base_dir / self._settings.node.state_dir
@@ -250,6 +283,19 @@ class _Check:
                 self._key_of(match["path"].split(".")),
                 f"{place}: {match['reason']}" if place else match["reason"],
             )
+
+    def collect(self) -> None:
+        known = {
+            "models": list(self._settings.models),
+            "cameras": [camera.name for camera in self._settings.cameras],
+            "regions": [region.name for camera in self._settings.cameras for region in regions_of(camera)],
+        }
+        for index, rule in enumerate(self._settings.collect.rules):
+            for what, names in known.items():
+                for number, name in enumerate(getattr(rule, what)):
+                    if name not in names:
+                        key: KeyPath = ("collect", "rules", index, what, number)
+                        self._add(key, f'no {what[:-1]} "{name}"{suggestion(name, names)}')
 
     def _key_of(self, names: list[str]) -> KeyPath:
         """The key path of names such as `rules.defective_part.when`, in which elements go by their names."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable
+import traceback
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -33,19 +35,71 @@ config_option = click.option(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Later:
+    """A command that is imported when it is used, and what the list of commands says of it."""
+
+    module: str
+    attribute: str
+    help: str
+
+
 class _Group(click.Group):
-    """Turns the project's own errors into one clear message and the right exit code, for every command."""
+    """Imports commands when they are used, and turns the project's own errors into one clear message and the
+    right exit code, for every command.
+
+    What is written has lost the credentials of every address in it, the traceback of a fault included.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.later: dict[str, _Later] = {}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), *self.later])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        later = self.later.get(cmd_name)
+        if later is None:
+            return super().get_command(ctx, cmd_name)
+        import importlib
+
+        command = getattr(importlib.import_module(later.module), later.attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, self.short_help_of(ctx, name)) for name in self.list_commands(ctx)])
+
+    def short_help_of(self, ctx: click.Context, name: str) -> str:
+        """One line about a command, without importing it."""
+        if name in self.later:
+            return self.later[name].help
+        command = super().get_command(ctx, name)
+        return command.get_short_help_str(80) if command is not None else ""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except ConfigurationError as error:
             for problem in error.problems:
-                click.echo(problem, err=True)
+                _say(problem)
             sys.exit(exit_codes.CONFIGURATION)
         except EdgeNodeError as error:
-            click.echo(f"edgenode: {error}", err=True)
+            _say(f"edgenode: {error}")
             sys.exit(1)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception:
+            _say(traceback.format_exc())
+            sys.exit(exit_codes.INTERNAL)
+
+
+def _say(text: str) -> None:
+    from edgenode.telemetry.redaction import Redactor
+
+    click.echo(Redactor()(text), err=True)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -61,15 +115,29 @@ def proven(config_path: Path) -> LoadedSettings:
     """
     from edgenode.check import prove
 
-    return prove(config_path, os.environ)
+    return prove(config_path, _environment(config_path))
 
 
 def read_settings(config_path: Path) -> Settings:
     """The settings at `config_path`, their form checked but not what they refer to: for commands that may be
-    run to mend just that, such as installing a missing model. Raises ConfigurationError."""
-    from edgenode.config_file import load
+    run to mend just that, such as installing a missing model. Raises ConfigurationError.
 
-    return load(config_path, os.environ).settings
+    When the command is over, what it made in the state directory as root is given to the directory's owner.
+    """
+    from edgenode.config_file import load
+    from edgenode.host import give_to_owner
+
+    settings = load(config_path, _environment(config_path)).settings
+    click.get_current_context().call_on_close(partial(give_to_owner, settings.node.state_dir))
+    return settings
+
+
+def _environment(config_path: Path) -> dict[str, str]:
+    """This process's environment; for the service's own configuration over that of the service, so that `check`
+    and `doctor` mean what the service will be."""
+    from edgenode.host import service_environment
+
+    return (service_environment() if config_path == DEFAULT_CONFIG else {}) | dict(os.environ)
 
 
 def moment_of(text: str, option: str) -> datetime:
@@ -125,29 +193,18 @@ def check(config_path: Path) -> None:
 
 def _lazy(group: click.Group, name: str, module: str, attribute: str, help_text: str) -> None:
     """Register a command whose module is imported only when it is used."""
-
-    @group.command(
-        name,
-        help=help_text,
-        context_settings={"ignore_unknown_options": True, "help_option_names": []},
-        add_help_option=False,
-    )
-    @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-    @click.pass_context
-    def command(ctx: click.Context, arguments: tuple[str, ...]) -> None:
-        import importlib
-
-        target: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
-        assert isinstance(target, click.Command)
-        with target.make_context(name, list(arguments), parent=ctx.parent) as sub:
-            target.invoke(sub)
+    assert isinstance(group, _Group)
+    group.later[name] = _Later(module, attribute, help_text)
 
 
 _lazy(main, "replay", "edgenode.commands.replay", "replay_command", "Replay files and score the events.")
 _lazy(main, "bench", "edgenode.commands.bench", "bench_command", "Measure this machine, side by side.")
 _lazy(main, "demo", "edgenode.commands.demo", "demo_command", "Drawn scenes, bundled models, live results.")
+_lazy(main, "tune", "edgenode.commands.tune", "tune_command", "Measure, and choose threads, batch, provider.")
+_lazy(main, "energy", "edgenode.commands.energy", "energy_group", "What this machine draws; calibrate it.")
 _lazy(main, "model", "edgenode.commands.model", "model_group", "Inspect and manage model files.")
 _lazy(main, "outbox", "edgenode.commands.outbox", "outbox_group", "Look into the event store.")
+_lazy(main, "doctor", "edgenode.commands.doctor", "doctor_command", "Examine broker, cameras, disk, …")
 _lazy(main, "snapshot", "edgenode.commands.snapshot", "snapshot_command", "One picture, regions drawn.")
 _lazy(main, "explain", "edgenode.commands.explain", "explain_command", "Why there was, or wasn't, an event.")
 _lazy(main, "verify", "edgenode.commands.verify", "verify_command", "Prove that no event was altered.")
@@ -159,3 +216,5 @@ _lazy(
     "Prove that no event is missing.",
 )
 _lazy(main, "worklist", "edgenode.commands.worklist", "worklist_command", "Pictures, likeliest cases first.")
+_lazy(main, "regions", "edgenode.commands.regions", "regions_command", "Draw regions on a picture.")
+_lazy(main, "label", "edgenode.commands.label", "label_command", "Say what pictures show, by keyboard.")

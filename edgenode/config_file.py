@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_settings import PydanticBaseSettingsSource
 
 from edgenode.errors import ConfigurationError
@@ -144,14 +144,17 @@ def _loaded(
 
 
 def _anchored(settings: Settings, base_dir: Path) -> Settings:
-    """Relative paths of `[node]` and `[mqtt]` start at the file's folder, wherever the process was started."""
-    files = {
-        name: base_dir / path
-        for name in ("password_file", "ca_file", "cert_file", "key_file")
-        if (path := getattr(settings.mqtt, name)) is not None
-    }
+    """Relative paths of `[node]`, `[mqtt]`, `[http]` start at the file's folder, wherever the process started."""
     node = settings.node.model_copy(update={"state_dir": base_dir / settings.node.state_dir})
-    return settings.model_copy(update={"node": node, "mqtt": settings.mqtt.model_copy(update=files)})
+    mqtt = settings.mqtt.model_copy(update=_paths(settings.mqtt, base_dir))
+    http = settings.http.model_copy(update=_paths(settings.http, base_dir))
+    return settings.model_copy(update={"node": node, "mqtt": mqtt, "http": http})
+
+
+def _paths(section: BaseModel, base_dir: Path) -> dict[str, Path]:
+    """The fields `..._file` of `section` that are given, from `base_dir` on."""
+    given = {name: getattr(section, name) for name in type(section).model_fields if name.endswith("_file")}
+    return {name: base_dir / path for name, path in given.items() if path is not None}
 
 
 def dotted(key: KeyPath) -> str:

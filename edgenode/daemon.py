@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import logging
 import os
+import resource
 import signal
 import threading
 import time
@@ -15,7 +17,9 @@ from edgenode import exit_codes
 from edgenode.config_file import LoadedSettings
 from edgenode.errors import ConfigurationError, EdgeNodeError
 from edgenode.node import Node
-from edgenode.telemetry.logs import chosen_form, set_up_logging
+from edgenode.settings import Settings
+from edgenode.supervision import StallAlarm, ThreadWatch, all_stacks, end_in_time, leave
+from edgenode.telemetry.logs import chosen_form, log_uncaught, set_up_logging
 from edgenode.telemetry.notify import Notifier
 from edgenode.telemetry.redaction import known_secrets
 
@@ -28,7 +32,10 @@ def run_daemon(loaded: LoadedSettings, load_again: Callable[[], LoadedSettings])
     Returns the exit code. Called on the main thread; signal handlers only set flags.
     """
     faulthandler.enable()
+    # the broker's password and the cameras' are in this process's memory
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     _set_up_logging(loaded)
+    log_uncaught()
     stop = threading.Event()
     node = Node(loaded.settings, loaded.base_dir)
 
@@ -44,69 +51,87 @@ def run_daemon(loaded: LoadedSettings, load_again: Callable[[], LoadedSettings])
     signal.signal(signal.SIGINT, on_stop)
     signal.signal(signal.SIGHUP, on_reload)
     notifier = Notifier(os.environ)
-    try:
-        node.start()
-    except ConfigurationError as error:
-        for problem in error.problems:
-            log.error("%s", problem)
-        return exit_codes.CONFIGURATION
-    log.info("running: %s", _summary(node))
-    notifier.ready(_summary(node))
-    return _serve(node, notifier, stop, load_again)
+    with ThreadWatch(node.health):
+        try:
+            node.start()
+        except ConfigurationError as error:
+            for problem in error.problems:
+                log.error("%s", problem)
+            return leave(exit_codes.CONFIGURATION)
+        log.info("running: %s", _summary(node))
+        notifier.ready(_summary(node))
+        return leave(_serve(node, notifier, stop, load_again))
 
 
 def _set_up_logging(loaded: LoadedSettings) -> None:
     settings = loaded.settings
     form = chosen_form(settings.node.log_format, os.environ)
-    set_up_logging(settings.node.log_level, form, known_secrets(settings) | _password_in_file(loaded))
+    set_up_logging(settings.node.log_level, form, known_secrets(settings) | _secrets_in_files(settings))
 
 
-def _password_in_file(loaded: LoadedSettings) -> set[str]:
-    """What `mqtt.password_file` holds now; nothing where it cannot be read, which the connection tells."""
-    path = loaded.settings.mqtt.password_file
-    if path is None:
-        return set()
-    try:
-        return {path.read_text(encoding="utf-8").strip("\r\n")} - {""}
-    except (OSError, UnicodeDecodeError):
-        return set()
+def _secrets_in_files(settings: Settings) -> set[str]:
+    """What the files with the broker's password and the HTTP token hold now; nothing where one cannot be read,
+    which those who use it tell."""
+    found = set()
+    for path in (settings.mqtt.password_file, settings.http.token_file):
+        if path is not None:
+            with contextlib.suppress(OSError, UnicodeDecodeError):
+                found.add(path.read_text(encoding="utf-8").strip("\r\n"))
+    return found - {""}
 
 
 def _serve(
     node: Node, notifier: Notifier, stop: threading.Event, load_again: Callable[[], LoadedSettings]
 ) -> int:
     code = exit_codes.OK
+    alarm = StallAlarm(notifier.watchdog_interval_s)
+    beat = _beat(node, notifier, alarm)
+    beat()
     try:
         while not stop.is_set():
-            node.supervise(stop, _watchdog(notifier))
+            node.supervise(stop, beat)
             if node.reload_requested.is_set():
                 node.reload_requested.clear()
                 _reload(node, notifier, load_again)
     except EdgeNodeError as error:
-        log.error("a part of the node has failed, ending so that the service manager restarts it: %s", error)
+        log.critical(
+            "a part of the node has failed, ending so that the service manager restarts it: %s", error
+        )
+        log.critical("what every thread was doing:\n%s", all_stacks())
         code = exit_codes.INTERNAL
     except Exception:
         log.exception("a fault inside the node, ending so that the service manager restarts it")
         code = exit_codes.INTERNAL
+    alarm.stop()
+    if code != exit_codes.OK:
+        end_in_time()
     notifier.stopping()
     log.info("stopping: cameras, models, then what waits for the broker")
     node.stop()
     return code
 
 
-def _watchdog(notifier: Notifier) -> Callable[[], None]:
-    """Tells the manager that all is well, four times within its patience and no more often."""
+def _beat(node: Node, notifier: Notifier, alarm: StallAlarm) -> Callable[[], None]:
+    """Called while every thread makes progress: tells the manager so, and what the node's state is, four times
+    within the manager's patience and no more often."""
     interval_s = notifier.watchdog_interval_s
-    if interval_s is None:
-        return lambda: None
+    pause_s = (interval_s if interval_s is not None else alarm.limit_s) / 4.0
     due_s = 0.0
+    said = ""
 
     def beat() -> None:
-        nonlocal due_s
+        nonlocal due_s, said
         now_s = time.monotonic()
-        if now_s >= due_s:
-            due_s = now_s + interval_s / 4.0
+        if now_s < due_s:
+            return
+        due_s = now_s + pause_s
+        alarm.beat()
+        if interval_s is not None:
             notifier.watchdog()
+        state = f"{node.announced or 'starting'}; {_summary(node)}"
+        if state != said:
+            said = state
+            notifier.status(state)
 
     return beat
 

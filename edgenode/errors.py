@@ -13,11 +13,11 @@ class EdgeNodeError(Exception):
 
 
 class ConfigurationError(EdgeNodeError):
-    """The configuration cannot work. Carries every mistake found, not only the first."""
+    """The configuration cannot work. Carries every mistake found, not only the first, each one printable line."""
 
     def __init__(self, problems: list[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = problems
+        self.problems = [_one_line(problem) for problem in problems]
+        super().__init__("\n".join(self.problems))
 
 
 class SourceError(EdgeNodeError):
@@ -27,7 +27,11 @@ class SourceError(EdgeNodeError):
 
 
 class SourceRefusedError(SourceError):
-    """The source answered and said no (credentials, wrong path). Retried, at the slowest pace."""
+    """The source answered and said no (wrong path, no permission). A camera that starts up says so, too."""
+
+
+class CredentialsRefusedError(SourceRefusedError):
+    """The camera does not accept user and password. Retried at a slow pace: some lock an account."""
 
 
 class SourceEndedError(EdgeNodeError):
@@ -40,6 +44,10 @@ class PictureError(EdgeNodeError):
 
 class ModelError(EdgeNodeError):
     """A model file is refused: no card, wrong hash, external data, a graph its card disagrees with."""
+
+
+class ProviderError(ModelError):
+    """The provider asked for is not there: not built into onnxruntime, or without its libraries or its device."""
 
 
 class InferenceError(EdgeNodeError):
@@ -70,3 +78,10 @@ class LinkError(EdgeNodeError):
 
 class DataError(EdgeNodeError):
     """Training or evaluation data cannot be used as given."""
+
+
+def _one_line(text: str) -> str:
+    """What a configuration's values hold must not break lines or steer the terminal that shows them."""
+    if text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 EMBEDDED = "embedded"
@@ -37,6 +38,40 @@ def unreadable(path: Path) -> str | None:
     except OSError as error:
         return f"{path} cannot be read: {error.strerror or error}"
     return None
+
+
+def is_credential(path: Path, environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether systemd makes `path` for the service alone, and this process is not that service."""
+    return path.is_relative_to("/run/credentials") and "CREDENTIALS_DIRECTORY" not in environ
+
+
+def service_environment(path: Path = Path("/etc/default/edgenode")) -> dict[str, str]:
+    """The `EDGENODE__` variables that the unit's EnvironmentFile gives the service (systemd.exec(5): one KEY=VALUE a
+    line, quotes around the value taken off); empty where there is none, or it is closed to this user."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return {}
+    found = {}
+    for line in map(str.strip, lines):
+        name, equals, value = line.partition("=")
+        if equals and name.startswith("EDGENODE__"):
+            value = value.strip()
+            quoted = len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'"
+            found[name.strip()] = value[1:-1] if quoted else value
+    return found
+
+
+def give_to_owner(folder: Path) -> None:
+    """What root has made in `folder` becomes the folder's owner's: a service that is not root could not read it.
+
+    Does nothing for other users, for a folder that is root's own, or for none. Raises OSError.
+    """
+    if os.geteuid() != 0 or not folder.is_dir() or (owner := folder.stat()).st_uid == 0:
+        return
+    for path in folder.rglob("*"):
+        if path.lstat().st_uid == 0:
+            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def unwritable(folder: Path) -> str | None:

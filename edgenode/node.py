@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgenode import __version__
+from edgenode.capture.ticker import ticker
 from edgenode.catch_up import caught_up
 from edgenode.clock import Clock, SystemClock
+from edgenode.collecting import collect_plan, collector_of
 from edgenode.decision.evidence import link_hash
 from edgenode.decision_setup import build_decider, build_rules, region_labels
 from edgenode.delivery.publisher import OUTBOX_FOLDER, Publisher, PublisherOptions
@@ -25,17 +27,26 @@ from edgenode.errors import ConfigurationError, EdgeNodeError
 from edgenode.inference.onnx_file import file_sha256
 from edgenode.memory import StateDirectory
 from edgenode.node_commands import command_table
+from edgenode.node_energy import NodeEnergy
 from edgenode.node_evidence import DropNotes, evidence_picture
-from edgenode.node_status import card_summary, node_info, status_page_state
+from edgenode.node_status import card_summary, node_info, overall_state, status_page_state
+from edgenode.node_surroundings import surroundings_of
 from edgenode.pipeline import STALL_LIMIT_S, Pipeline
-from edgenode.records import CameraReport, CameraStatus
+from edgenode.records import CameraReport
 from edgenode.settings import Settings
-from edgenode.telemetry.energy import EnergyMeter
-from edgenode.telemetry.health import Health, HealthStatus
+from edgenode.telemetry.health import Health
 from edgenode.telemetry.http import HttpServer
-from edgenode.telemetry.inference_energy import InferenceEnergy
+from edgenode.telemetry.http_access import Access
 from edgenode.telemetry.metrics import Metrics
-from edgenode.wiring import load_classifiers, model_path
+from edgenode.telemetry.surroundings import SurroundingsMetrics
+from edgenode.wiring import (
+    cards_of,
+    close_all,
+    drift_references,
+    fallen_back,
+    load_classifiers,
+    model_path,
+)
 
 if TYPE_CHECKING:
     from edgenode.decision.decider import Decider
@@ -51,6 +62,9 @@ REMEMBER_S = 1.0
 """At most this much is forgotten of states and open events when the power goes."""
 ON_THE_WAY_S = 0.5
 """Rules see the present this late while no sample comes: those on their way to a model are older than now."""
+PAUSED_S = 5.0
+"""Where even the supervisor was silent for so long, the process was stopped or the machine asleep: threads get as
+long to go on."""
 MEASURE_S = 1.0
 """How often energy and drift are worked out."""
 EMBEDDED = "embedded"
@@ -71,6 +85,7 @@ class Node:
         self.clock: Clock = clock if clock is not None else SystemClock()
         self.metrics = Metrics()
         self.health = Health(self.clock)
+        self.health.require("models", "outbox", "cameras")
         self.reports: dict[str, CameraReport] = {}
         """The last report of each camera."""
         self.reload_requested = threading.Event()
@@ -80,13 +95,14 @@ class Node:
         self._stack: list[tuple[str, Callable[[], None]]] = []
         """What was started, sink first: how to stop it."""
         self._http: HttpServer | None = None
-        self._broker: EmbeddedBroker | None = None
-        self._remembered_s = 0.0
-        self._forgetful = False
+        self.broker: EmbeddedBroker | None = None
+        """The built-in one, where it is asked for."""
+        self._started_at = self.clock.now()
+        self._remembered_s, self._forgetful = 0.0, False
         self._measured_s = 0.0
-        self._meter = EnergyMeter.of_this_machine()
-        self._energy = self._inference_energy()
-        self._announced = ""
+        self._energy = NodeEnergy(settings, self.metrics, self._set_pace)
+        self.announced = ""
+        """The node's state and its reasons, as last published."""
         self._drop_notes = DropNotes(self)
 
     @property
@@ -95,7 +111,7 @@ class Node:
 
     @property
     def mqtt_port(self) -> int:
-        return self._broker.port if self._broker is not None else self.settings.mqtt.effective_port
+        return self.broker.port if self.broker is not None else self.settings.mqtt.effective_port
 
     def start(self) -> None:
         """Start everything, sink first. Raises ConfigurationError; what had been started is stopped again."""
@@ -107,16 +123,20 @@ class Node:
 
     def _start(self) -> None:
         settings = self.settings
-        self.metrics.register(self._meter)
+        self.metrics.register(SurroundingsMetrics(surroundings_of(settings, self.base_dir, self.clock)))
         classifiers = load_classifiers(settings, self.base_dir)
-        self._stack.append(("models", lambda: _close_all(classifiers)))
+        self._stack.append(("models", lambda: close_all(classifiers)))
         decider, rules = self._deciding(settings, classifiers)
         # proven by now: nothing is written, and nothing opened, for a model that is refused
         self._state.claim()
         self._stack.append(("state directory", self._state.release))
         if settings.http.enabled:
             self._http = HttpServer(
-                settings.http.address, self.metrics, self.health, lambda: status_page_state(self)
+                settings.http.address,
+                self.metrics,
+                self.health,
+                lambda: status_page_state(self),
+                Access.of(settings.http),
             )
             self._http.start()
             self._stack.append(("http", self._stop_http))
@@ -127,6 +147,8 @@ class Node:
         self.pipeline = Pipeline(
             self.desk.take, self._camera_report, self._gate_note, self.metrics, self.health, self.clock
         )
+        self._collector = collector_of(self)
+        self.pipeline.witness = self._collector.offer
         if remembered := self._state.recall():
             remembered = caught_up(remembered, settings.node.state_dir / OUTBOX_FOLDER)
         self.publisher.start()
@@ -134,11 +156,13 @@ class Node:
             self.desk.restore(remembered, self.clock.monotonic(), self.clock.now())
         self._remember()
         self._stack.append(("publisher", self._stop_publisher))
+        self.health.watch("camera-reports", lambda: ticker.heartbeat_s, STALL_LIMIT_S)
         self.health.watch("publisher", lambda: self.publisher.heartbeat_s, STALL_LIMIT_S)
-        self.health.require("models", "outbox", "cameras")
         self.health.condition("models", True)
+        self._stack.append(("collector", lambda: self._collector.close(settings.node.drain)))
         self._stack.append(("pipeline", lambda: self.pipeline.stop(settings.node.drain)))
-        self.desk.watch_drift(_drift_references(classifiers))
+        self._collector.apply(collect_plan(settings, cards_of(classifiers)))
+        self.desk.watch_drift(drift_references(classifiers))
         self.pipeline.apply(settings, self.base_dir, classifiers)
         self._announce(classifiers)
 
@@ -147,12 +171,12 @@ class Node:
         if mqtt.host == EMBEDDED:
             from edgenode.delivery.broker import EmbeddedBroker
 
-            self._broker = EmbeddedBroker(port=mqtt.port or 0)
-            self._broker.start()
-            self._stack.append(("broker", self._broker.stop))
+            self.broker = EmbeddedBroker(port=mqtt.port or 0)
+            self.broker.start()
+            self._stack.append(("broker", self.broker.stop))
             mqtt = mqtt.model_copy(
                 # amqtt knows no MQTT 5, and doesn't answer one who asks for it with a last will
-                update={"host": "127.0.0.1", "port": self._broker.port, "protocol": "3.1.1"}
+                update={"host": "127.0.0.1", "port": self.broker.port, "protocol": "3.1.1"}
             )
         options = PublisherOptions(
             node=self.settings.node.name,
@@ -162,6 +186,7 @@ class Node:
             outbox=self.settings.outbox,
             hold_without_subscriber=self.settings.outbox.hold_without_subscriber,
             link_hash=link_hash,
+            commands=self.settings.commands,
         )
         return Publisher(options, self.metrics, self.clock, command_table(self))
 
@@ -170,10 +195,18 @@ class Node:
 
         `beat` is called about ten times a second while every thread makes progress: the watchdog's food.
         """
+        ticked_s = self.clock.monotonic()
+        judge_s = 0.0
         while not self.clock.wait(stop, TICK_S):
             self.tick()
             report = self.health.report()
+            now_s = self.clock.monotonic()
+            if now_s - ticked_s > PAUSED_S:
+                judge_s = now_s + PAUSED_S
+            ticked_s = now_s
             if not report.alive:
+                if now_s < judge_s:
+                    continue
                 raise EdgeNodeError("; ".join(report.reasons))
             if beat is not None:
                 beat()
@@ -187,7 +220,7 @@ class Node:
         self._judge()
         if now_s - self._measured_s >= MEASURE_S:
             self._measured_s = now_s
-            self._energy.tick()
+            self._energy.tick(now_s)
             self._drop_notes.look()
             for model, psi in self.desk.drift().items():
                 self.metrics.drift(model, psi)
@@ -203,9 +236,11 @@ class Node:
         """
         fixed = [
             f"{name}: changed, which needs a restart of the node"
-            for name in ("node", "mqtt", "http", "outbox")
+            for name in ("node", "mqtt", "http", "outbox", "commands")
             if getattr(settings, name) != getattr(self.settings, name)
         ]
+        if (misfit := self._energy.misfit(settings)) is not None:
+            fixed.append(misfit)
         if fixed:
             raise ConfigurationError(fixed)
         classifiers = self._classifiers_for(settings, base_dir)
@@ -217,9 +252,10 @@ class Node:
         gone = [name for name in self.pipeline.cameras() if name not in {c.name for c in settings.cameras}]
         self.settings, self.base_dir = settings, base_dir
         self.desk.swap(decider, rules, self.clock.monotonic(), self.clock.now())
-        self.desk.watch_drift(_drift_references(classifiers))
-        self._energy = self._inference_energy()
+        self.desk.watch_drift(drift_references(classifiers))
+        self._collector.apply(collect_plan(settings, cards_of(classifiers)))
         self.pipeline.apply(settings, base_dir, classifiers)
+        self._energy.apply(settings)
         for name in gone:
             self.reports.pop(name, None)
             self.publisher.forget_camera(name)
@@ -251,7 +287,7 @@ class Node:
             log.error("the publisher's thread did not end in time and is left behind")
 
     def _deciding(self, settings: Settings, classifiers: dict[str, Classifier]) -> tuple[Decider, RuleSet]:
-        cards = {name: classifier.card for name, classifier in classifiers.items()}
+        cards = cards_of(classifiers)
         return build_decider(settings, cards), build_rules(settings, region_labels(settings, cards))
 
     def _classifiers_for(self, settings: Settings, base_dir: Path) -> dict[str, Classifier]:
@@ -278,13 +314,8 @@ class Node:
             if self.pipeline.classifier(name) is not classifier:
                 classifier.close()
 
-    def _inference_energy(self) -> InferenceEnergy:
-        return InferenceEnergy(
-            self._meter,
-            self.metrics.run_seconds,
-            self.metrics.inference_joules,
-            self.settings.inference.threads,
-        )
+    def _set_pace(self, camera: str, share: float) -> None:
+        self.pipeline.set_pace(camera, share)
 
     def _camera_report(self, report: CameraReport) -> None:
         self.reports[report.camera] = report
@@ -295,53 +326,25 @@ class Node:
         self.desk.note(camera, self.clock.now(), f"the {gate} gate {what}")
 
     def _judge(self) -> None:
-        """Turn what the parts say into conditions, and the overall state into the node's state topic."""
-        tried = len(self.reports) == len(self.settings.cameras)
-        poor = sorted(
-            f"{name} {report.status.value}"
-            for name, report in self.reports.items()
-            if report.status not in (CameraStatus.ONLINE, CameraStatus.DISABLED, CameraStatus.ENDED)
-        )
-        self.health.condition("cameras", tried, "" if tried else "not all were tried yet")
-        self.health.condition("pictures", not poor, ", ".join(poor))
-        delivery = self.publisher.status()
-        self.health.condition("broker", delivery.connected, delivery.reason)
-        self.health.condition("outbox", not delivery.degraded, delivery.degraded_reason)
-        report = self.health.report()
-        status = "online" if report.status is HealthStatus.OK else "degraded"
-        reason = "; ".join(report.reasons)
-        if (announced := f"{status} {reason}") != self._announced:
-            self._announced = announced
+        """Tell the world the overall state, when it has changed."""
+        status, reason = overall_state(self.health, self.reports, self.settings, self.publisher.status())
+        if (announced := f"{status} {reason}".strip()) != self.announced:
+            self.announced = announced
             self.publisher.set_node_state(status, reason)
 
     def _announce(self, classifiers: dict[str, Classifier]) -> None:
-        self.publisher.publish_info(node_info(self.settings, classifiers))
+        fallen = fallen_back(self.settings, classifiers)
+        self.health.condition("provider", not fallen, fallen)
+        self.publisher.publish_info(node_info(self.settings, classifiers, self._started_at))
         for name, classifier in classifiers.items():
             self.publisher.publish_model(name, classifier.identity, card_summary(classifier.card))
-        cards = {name: classifier.card for name, classifier in classifiers.items()}
-        HomeAssistant(self._state, self.publisher).announce(self.settings, cards)
+        HomeAssistant(self._state, self.publisher).announce(self.settings, cards_of(classifiers))
 
     def _remember(self) -> None:
         try:
             self._state.remember(self.desk.export())
+            self._forgetful = False
         except OSError as error:
             if not self._forgetful:
                 log.warning("states cannot be remembered: %s; it is tried again each second", error)
             self._forgetful = True
-        else:
-            self._forgetful = False
-
-
-def _close_all(classifiers: Mapping[str, Classifier]) -> None:
-    """For a start that failed; the pipeline closes those it got, and closing twice is harmless."""
-    for classifier in classifiers.values():
-        classifier.close()
-
-
-def _drift_references(classifiers: Mapping[str, Classifier]) -> dict[str, list[float]]:
-    """Model name to the histogram of confidences that its card promises, where it promises one."""
-    return {
-        classifier.identity.name: classifier.card.drift.confidence_histogram
-        for classifier in classifiers.values()
-        if classifier.card.drift is not None
-    }

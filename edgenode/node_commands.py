@@ -23,20 +23,6 @@ FRAME_WAIT_S = 2.0
 """How long a snapshot waits for the camera's next frame; other commands wait meanwhile."""
 
 
-def command_table(node: Node) -> dict[str, Callable[[JsonObject], JsonObject]]:
-    """Verb to handler, for the command topics."""
-    return {
-        "reload": partial(_reload, node),
-        "snapshot": partial(_snapshot, node),
-        "camera_enable": partial(_camera_enabled, node, True),
-        "camera_disable": partial(_camera_enabled, node, False),
-        "rule_enable": partial(_rule_enabled, node, True),
-        "rule_disable": partial(_rule_enabled, node, False),
-        "explain": partial(_explain, node),
-        "replay_events": partial(_replay_events, node),
-    }
-
-
 def _reload(node: Node, arguments: JsonObject) -> JsonObject:
     del arguments
     node.reload_requested.set()
@@ -60,13 +46,13 @@ def _snapshot(node: Node, arguments: JsonObject) -> JsonObject:
     return {"camera": name, "bytes": len(jpeg), "captured_at": frame.captured_at.isoformat()}
 
 
-def _camera_enabled(node: Node, enabled: bool, arguments: JsonObject) -> JsonObject:
+def _camera_enabled(node: Node, arguments: JsonObject, *, enabled: bool) -> JsonObject:
     name, camera = _camera(node, arguments)
     camera.set_enabled(enabled)
     return {"camera": name, "enabled": enabled}
 
 
-def _rule_enabled(node: Node, enabled: bool, arguments: JsonObject) -> JsonObject:
+def _rule_enabled(node: Node, arguments: JsonObject, *, enabled: bool) -> JsonObject:
     rule = _rule(node, arguments)
     node.desk.set_rule_enabled(rule, enabled, node.clock.monotonic(), node.clock.now())
     return {"rule": rule, "enabled": enabled}
@@ -114,3 +100,21 @@ def _moment(value: object, default: datetime) -> datetime:
     except ValueError:
         raise CommandError("bad_arguments", f"{value!r} is no RFC 3339 time") from None
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+_HANDLERS: dict[str, Callable[[Node, JsonObject], JsonObject]] = {
+    "reload": _reload,
+    "snapshot": _snapshot,
+    "camera_enable": partial(_camera_enabled, enabled=True),
+    "camera_disable": partial(_camera_enabled, enabled=False),
+    "rule_enable": partial(_rule_enabled, enabled=True),
+    "rule_disable": partial(_rule_enabled, enabled=False),
+    "explain": _explain,
+    "replay_events": _replay_events,
+}
+VERBS = frozenset(_HANDLERS)
+
+
+def command_table(node: Node) -> dict[str, Callable[[JsonObject], JsonObject]]:
+    """Verb to handler, for the command topics."""
+    return {verb: partial(handler, node) for verb, handler in _HANDLERS.items()}

@@ -4,34 +4,46 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from edgenode import __version__
+from edgenode.decision_setup import regions_of
+from edgenode.delivery.payloads import rfc3339
 from edgenode.inference.card import ModelCard
-from edgenode.records import JsonObject
-from edgenode.settings import Settings
+from edgenode.records import CameraReport, CameraStatus, JsonObject
+from edgenode.settings import RegionSettings, Settings
+from edgenode.settings_values import Point
+from edgenode.telemetry.health import Health, HealthStatus
 from edgenode.wiring import models_by_region
 
 if TYPE_CHECKING:
+    from edgenode.delivery.courier import DeliveryStatus
     from edgenode.inference.classifier import Classifier
     from edgenode.node import Node
 
 
-def node_info(settings: Settings, classifiers: Mapping[str, Classifier]) -> JsonObject:
-    """The content of the retained `/info` topic: what this node is made of."""
+def node_info(settings: Settings, classifiers: Mapping[str, Classifier], started_at: datetime) -> JsonObject:
+    """The content of the retained `/info` topic: what this node is made of, and since when it runs."""
     serving = models_by_region(settings)
     return {
         "version": __version__,
+        "started_at": rfc3339(started_at),
         "python": platform.python_version(),
         "machine": platform.machine(),
-        "provider": settings.inference.provider,
+        "provider": " ".join(sorted({c.provider for c in classifiers.values()}))
+        or settings.inference.provider,
         "cameras": [
             {
                 "name": camera.name,
                 "regions": [
-                    {"name": region, "model": model}
-                    for (of_camera, region), model in serving.items()
-                    if of_camera == camera.name
+                    {
+                        "name": region.name,
+                        "model": serving[camera.name, region.name],
+                        "outline": region_outline(region),
+                    }
+                    for region in regions_of(camera)
+                    if (camera.name, region.name) in serving
                 ],
             }
             for camera in settings.cameras
@@ -47,6 +59,14 @@ def node_info(settings: Settings, classifiers: Mapping[str, Classifier]) -> Json
         ],
         "rules": [rule.name for rule in settings.rules],
     }
+
+
+def region_outline(region: RegionSettings) -> list[Point] | None:
+    """The corners of a region in fractions of the frame, in turn; None for the whole frame."""
+    if region.box is not None:
+        x0, y0, x1, y1 = region.box
+        return [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]
+    return region.polygon or region.quad
 
 
 def card_summary(card: ModelCard) -> JsonObject:
@@ -67,12 +87,42 @@ def card_summary(card: ModelCard) -> JsonObject:
     }
 
 
+def overall_state(
+    health: Health, reports: Mapping[str, CameraReport], settings: Settings, delivery: DeliveryStatus
+) -> tuple[str, str]:
+    """Turn what cameras and delivery say into conditions of `health`; the state and reason for `/state`."""
+    if len(reports) == len(settings.cameras):  # until then the node is not ready, but nothing is wrong
+        health.condition("cameras", True)
+    poor = sorted(
+        f"{name} {report.status.value}"
+        for name, report in reports.items()
+        if report.status not in (CameraStatus.ONLINE, CameraStatus.DISABLED, CameraStatus.ENDED)
+    )
+    health.condition("pictures", not poor, ", ".join(poor))
+    health.condition("broker", delivery.connected, delivery.reason)
+    health.condition("outbox", not delivery.degraded, delivery.degraded_reason)
+    report = health.report()
+    return "online" if report.status is HealthStatus.OK else "degraded", "; ".join(report.reasons)
+
+
+def live_page_broker(node: Node) -> JsonObject:
+    """How the live page finds the broker: `broker_url` is null where nobody has said it."""
+    mqtt, broker = node.settings.mqtt, node.broker
+    return {
+        "base_topic": mqtt.base_topic,
+        "broker_url": broker.websocket_url if broker is not None else node.settings.http.broker_url,
+        "protocol": "3.1.1" if broker is not None else mqtt.protocol,
+    }
+
+
 def status_page_state(node: Node) -> JsonObject:
-    """What /status.json and the status page show beside the health. Holds no address and no secret."""
+    """What /status.json and the status page show beside the health. No secret, and no address but the one that
+    browsers are meant to know."""
     delivery = node.publisher.status()
     return {
         "node": node.settings.node.name,
         "version": __version__,
+        "live": live_page_broker(node),
         "cameras": {
             name: {
                 "status": report.status.value,

@@ -15,7 +15,7 @@ from edgenode.capture.turns import turns_for
 from edgenode.clock import Clock
 from edgenode.inference.card import ModelCard
 from edgenode.inference.classifier import Classifier
-from edgenode.inference.engine import Engine, EngineOptions
+from edgenode.inference.engine import Engine, EngineOptions, Witness
 from edgenode.inference.sample_buffer import BufferCounts, BufferLimits, SampleBuffer
 from edgenode.records import CameraReport, Prediction, Sample
 from edgenode.settings import InferenceSettings, Settings
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 STALL_LIMIT_S = 30.0
 """A thread without progress for this long has failed."""
 JOIN_S = 2.0
-"""Beyond its own timeouts, how long a thread may take to end."""
+"""How long a thread may take to end: engines beyond their drain, all cameras together."""
 
 
 @dataclass(slots=True)
@@ -71,6 +71,8 @@ class Pipeline:
         self._clock = clock
         self._serving: dict[str, _Serving] = {}
         self._cameras: dict[str, _Running] = {}
+        self.witness: Witness | None = None
+        """Sees every batch with what was said of it; set before the first `apply`."""
         self._turns = {realtime: turns_for(realtime) for realtime in (False, True)}
 
     def apply(
@@ -102,7 +104,9 @@ class Pipeline:
                 self._start_camera(name, spec, key)
 
     def stop(self, drain_s: float) -> None:
-        """Source first: cameras, then engines, which classify what they hold for at most `drain_s`."""
+        """Source first: cameras, then engines, which classify what they hold for at most `drain_s`.
+
+        A camera's thread that hangs is not waited for longer than `JOIN_S`."""
         self._stop_cameras(list(self._cameras))
         for serving in self._serving.values():
             serving.engine.stop()
@@ -118,6 +122,11 @@ class Pipeline:
     def camera(self, name: str) -> Camera | None:
         running = self._cameras.get(name)
         return running.camera if running is not None else None
+
+    def set_pace(self, name: str, share: float) -> None:
+        """Let camera `name` classify this share of its frames, above 0 to 1; unknown ones are passed over."""
+        if (running := self._cameras.get(name)) is not None:
+            running.camera.set_pace(share)
 
     def cameras(self) -> list[str]:
         return list(self._cameras)
@@ -172,7 +181,12 @@ class Pipeline:
             classifier,
             self._deliver,
             self._metrics,
-            EngineOptions(max_batch=inference.max_batch, max_wait_s=inference.max_wait, clock=self._clock),
+            EngineOptions(
+                max_batch=inference.max_batch,
+                max_wait_s=inference.max_wait,
+                clock=self._clock,
+                witness=self.witness,
+            ),
         )
         unwatch = self._metrics.watch_samples(name, buffer.counts)
         self._serving[name] = _Serving(engine, buffer, inference, unwatch)
@@ -200,13 +214,11 @@ class Pipeline:
     def _stop_cameras(self, names: list[str]) -> None:
         for name in names:
             self._cameras[name].camera.stop()
+        give_up_s = self._clock.monotonic() + JOIN_S
         for name in names:
             running = self._cameras.pop(name)
-            patience_s = max(running.spec.settings.open_timeout, running.spec.settings.read_timeout) + JOIN_S
-            if not running.camera.join(patience_s):
-                log.error(
-                    "camera %s: its thread did not end within %.0f s and is left behind", name, patience_s
-                )
+            if not running.camera.join(max(0.0, give_up_s - self._clock.monotonic())):
+                log.warning("camera %s: its thread waits for its source, and ends when that answers", name)
             self._health.forget(f"camera {name}")
             self._metrics.forget_camera(name)
 
@@ -235,6 +247,7 @@ class _CameraObserver:
         self.gate_audit = metrics.gate_audit
         self.gate_skipped = metrics.gate_skipped
         self.corrupt_frame = metrics.corrupt_frame
+        self.thread_abandoned = metrics.thread_abandoned
 
     def gate(self, camera: str, gate_name: str, is_open: bool, /) -> None:
         self._metrics.gate(camera, gate_name, is_open)

@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     SecretStr,
     field_validator,
@@ -22,17 +20,25 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from edgenode.records import Severity
-from edgenode.settings_values import Duration, Fraction, Name, NodeName, Point, Size
+from edgenode.settings_access import CommandSettings as CommandSettings
+from edgenode.settings_access import HttpSettings as HttpSettings
+from edgenode.settings_collect import CollectSettings
+from edgenode.settings_energy import EnergySettings
+from edgenode.settings_rules import RuleSettings as RuleSettings
+from edgenode.settings_rules import ScheduleSettings as ScheduleSettings
+from edgenode.settings_values import (
+    Duration,
+    Fraction,
+    Name,
+    NodeName,
+    Point,
+    Section,
+    Size,
+    refuse_repeats,
+)
 from edgenode.settings_values import parse_duration as parse_duration  # the trainer reads durations too
 
 ENV_PREFIX = "EDGENODE__"
-
-
-class Section(BaseModel):
-    """A table of the file. Unknown keys are refused; values do not change after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def default_node_name() -> str:
@@ -99,18 +105,6 @@ class MqttSettings(Section):
         if self.cert_file is not None and self.ca_file is None:
             raise ValueError("cert_file without ca_file: the broker's certificate could not be checked")
         return self
-
-
-class HttpSettings(Section):
-    listen: Annotated[str, Field(pattern=r"^(\[[0-9a-fA-F:]+\]|[^:\[\]\s]+):\d{1,5}$")] = "127.0.0.1:9464"
-    """host:port of /metrics, /healthz, /readyz and the status page; port 0 takes a free one."""
-    enabled: bool = True
-    """`false`: no metrics, no health, no page."""
-
-    @property
-    def address(self) -> tuple[str, int]:
-        host, _, port = self.listen.rpartition(":")
-        return host.strip("[]"), int(port)
 
 
 class InferenceSettings(Section):
@@ -240,7 +234,7 @@ class CameraSettings(Section):
     detect_moves: bool = False
     """Tell when a fixed camera was turned or pushed: it is `moved` then, and its regions are `invalid`."""
     priority: Annotated[int, Field(ge=0, le=9)] = 5
-    """Accepted, and without effect so far."""
+    """Where `[energy]` sets a limit, cameras of 0 are slowed first and those of 9 last."""
     open_timeout: Annotated[float, BeforeValidator(parse_duration), Field(gt=0.0, le=60.0)] = 5.0
     """How long opening the source may take."""
     read_timeout: Annotated[float, BeforeValidator(parse_duration), Field(gt=0.0, le=60.0)] = 5.0
@@ -251,52 +245,8 @@ class CameraSettings(Section):
     @field_validator("regions")
     @classmethod
     def _unique(cls, regions: list[RegionSettings]) -> list[RegionSettings]:
-        _refuse_repeats([region.name for region in regions], "regions")
+        refuse_repeats([region.name for region in regions], "regions")
         return regions
-
-
-class ScheduleSettings(Section):
-    """When a rule is in force; outside, its condition counts as not holding."""
-
-    hours: str | list[str] = "00:00-24:00"
-    """Local times such as "06:00-22:00", or several; "22:00-06:00" crosses midnight and belongs to the day it
-    begins."""
-    days: list[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]] = []
-    """Days of the week; none given: all."""
-    timezone: str = "UTC"
-    """IANA name such as `Europe/Berlin`."""
-
-
-class RuleSettings(Section):
-    """Either `when`, or `sequence` with `within`."""
-
-    name: Name
-    """Topic level of its events; other rules may name it."""
-    when: str | None = None
-    """An expression over the states of regions, such as `line_1.belt == "defect"`."""
-    sequence: list[str] = []
-    """Expressions that must begin to hold one after the other. The reverse order is silent."""
-    within: Duration = 0.0
-    """The whole sequence takes at most this long."""
-    for_: Duration = Field(default=0.0, alias="for")
-    """How long it must hold before the event starts."""
-    cooldown: Duration = 0.0
-    """After an event has ended no other starts for this long; what still holds then starts one."""
-    schedule: ScheduleSettings | None = None
-    """When it is in force; left out: always."""
-    update: Literal["off", "change", "peak"] = "change"
-    """While an event lasts, report another label of its region (`change`), and each rise of the probability
-    by 0.1 over what was reported (`peak`), or nothing (`off`)."""
-    update_every: Duration = 0.0
-    """Report at least this often while an event lasts; 0 never."""
-    severity: Severity = Severity.WARNING
-    """From a full outbox the less severe go first."""
-    snapshot: bool | Literal["bare", "drawn"] = False
-    """Publish one JPEG with the event: the picture as it was (`true` or "bare"), or with the regions drawn."""
-    enabled: bool = True
-    """`false` keeps it silent until the command `rule_enable`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
 class Settings(BaseSettings):
@@ -315,11 +265,17 @@ class Settings(BaseSettings):
     mqtt: MqttSettings = MqttSettings()
     """The broker."""
     http: HttpSettings = HttpSettings()
-    """Metrics, health and the status page. There is no password."""
+    """Metrics, health and the status page."""
+    commands: CommandSettings = CommandSettings()
+    """What the node lets itself be told over MQTT."""
     inference: InferenceSettings = InferenceSettings()
     """How models are run, all of them alike."""
+    energy: EnergySettings = EnergySettings()
+    """What the machine draws, and what it may draw."""
     outbox: OutboxSettings = OutboxSettings()
     """The store in which events wait for the broker."""
+    collect: CollectSettings = CollectSettings()
+    """Pictures kept on this node for somebody to label: `edgenode label`. They never leave it by themselves."""
     models: dict[Name, ModelSettings] = {}
     """The models by name: `[models.defects]`."""
     cameras: list[CameraSettings] = []
@@ -342,17 +298,11 @@ class Settings(BaseSettings):
     @field_validator("cameras")
     @classmethod
     def _unique_cameras(cls, cameras: list[CameraSettings]) -> list[CameraSettings]:
-        _refuse_repeats([camera.name for camera in cameras], "cameras")
+        refuse_repeats([camera.name for camera in cameras], "cameras")
         return cameras
 
     @field_validator("rules")
     @classmethod
     def _unique_rules(cls, rules: list[RuleSettings]) -> list[RuleSettings]:
-        _refuse_repeats([rule.name for rule in rules], "rules")
+        refuse_repeats([rule.name for rule in rules], "rules")
         return rules
-
-
-def _refuse_repeats(names: list[str], what: str) -> None:
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise ValueError(f"two {what} are named {', '.join(repr(name) for name in repeated)}")

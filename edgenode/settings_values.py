@@ -1,16 +1,31 @@
-"""How single values of the settings are written: durations, sizes, names, fractions."""
+"""How tables and single values of the settings are written: durations, sizes, names, fractions."""
 
 from __future__ import annotations
 
 import re
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 _DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*$")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(B|KiB|MiB|GiB|kB|MB|GB)\s*$")
 _SIZES = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "kB": 10**3, "MB": 10**6, "GB": 10**9}
+STRICT = ConfigDict(extra="forbid", frozen=True)
+"""Of every table: unknown keys are refused, values do not change after loading."""
+
+
+class Section(BaseModel):
+    """A table of the file."""
+
+    model_config = STRICT
+
+
+def refuse_repeats(names: list[str], what: str) -> None:
+    """Raises ValueError naming those that stand there twice."""
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ValueError(f"two {what} are named {', '.join(repr(name) for name in repeated)}")
 
 
 def parse_duration(value: Any) -> Any:

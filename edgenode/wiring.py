@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgenode.collecting import wants_frames
 from edgenode.decision_setup import model_of, regions_of
-from edgenode.errors import ConfigurationError, EdgeNodeError
+from edgenode.errors import ConfigurationError, EdgeNodeError, ProviderError
 from edgenode.inference.card import InputSpec, ModelCard
 from edgenode.records import U8
 from edgenode.settings import CameraSettings, Settings
@@ -19,7 +22,9 @@ MODEL_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 if TYPE_CHECKING:
     from edgenode.capture.camera import CameraSpec
     from edgenode.capture.regions import RegionCutter
-    from edgenode.inference.classifier import Classifier
+    from edgenode.inference.classifier import Classifier, ClassifierOptions
+
+log = logging.getLogger(__name__)
 
 
 def installed_model(state_dir: Path, name: str) -> Path | None:
@@ -57,7 +62,7 @@ def load_classifiers(
 
     Raises ConfigurationError naming every model that is refused; what was loaded by then is closed.
     """
-    from edgenode.inference.classifier import Classifier, ClassifierOptions
+    from edgenode.inference.classifier import ClassifierOptions
 
     loaded: dict[str, Classifier] = {}
     problems: list[str] = []
@@ -76,7 +81,7 @@ def load_classifiers(
             if path is None:
                 problems.append(f"models.{name}.file: no file {base_dir / model.file}, and none is installed")
                 continue
-            loaded[name] = Classifier.load(path, options)
+            loaded[name] = _load(path, options)
         except (EdgeNodeError, OSError) as error:
             problems.append(f"models.{name}.file: {error}")
     if problems:
@@ -84,6 +89,24 @@ def load_classifiers(
             classifier.close()
         raise ConfigurationError(problems)
     return loaded
+
+
+def _load(path: Path, options: ClassifierOptions) -> Classifier:
+    """On the provider asked for; without it on the processor, which is told: a slow node is better than none."""
+    from edgenode.inference.classifier import Classifier
+
+    try:
+        return Classifier.load(path, options)
+    except ProviderError as error:
+        log.warning("%s; the model runs on the processor instead", error)
+        return Classifier.load(path, replace(options, provider="cpu"))
+
+
+def fallen_back(settings: Settings, classifiers: Mapping[str, Classifier]) -> str:
+    """Which models do not run on the provider asked for, as a sentence; empty where all do."""
+    wanted = settings.inference.provider
+    names = sorted(name for name, classifier in classifiers.items() if classifier.provider != wanted)
+    return f"{wanted} is not available: {', '.join(names)} on the processor instead" if names else ""
 
 
 def preparer(spec: InputSpec) -> Callable[[U8], U8]:
@@ -114,7 +137,8 @@ def camera_spec(
 ) -> CameraSpec:
     from edgenode.capture.camera import CameraSpec
 
-    keep = SNAPSHOT_FRAMES if any(rule.snapshot for rule in settings.rules) else 0
+    wanted = any(rule.snapshot for rule in settings.rules) or wants_frames(settings, camera.name)
+    keep = SNAPSHOT_FRAMES if wanted else 0
     return CameraSpec(
         settings=camera,
         cutters=cutters_of(camera, settings, cards),
@@ -125,7 +149,8 @@ def camera_spec(
 
 
 SNAPSHOT_FRAMES = 4
-"""Classified frames kept per camera for evidence: a decision follows its frame by one to three frames."""
+"""Classified frames kept per camera for evidence and for `[collect]`: an answer follows its frame by one to
+three."""
 
 
 def models_by_region(settings: Settings) -> dict[tuple[str, str], str]:
@@ -135,4 +160,23 @@ def models_by_region(settings: Settings) -> dict[tuple[str, str], str]:
         for camera in settings.cameras
         for region in regions_of(camera)
         if (model := model_of(region, settings)) is not None
+    }
+
+
+def cards_of(classifiers: Mapping[str, Classifier]) -> dict[str, ModelCard]:
+    return {name: classifier.card for name, classifier in classifiers.items()}
+
+
+def close_all(classifiers: Mapping[str, Classifier]) -> None:
+    """For a start that failed; the pipeline closes those it got, and closing twice is harmless."""
+    for classifier in classifiers.values():
+        classifier.close()
+
+
+def drift_references(classifiers: Mapping[str, Classifier]) -> dict[str, list[float]]:
+    """Model name to the histogram of confidences that its card promises, where it promises one."""
+    return {
+        classifier.identity.name: classifier.card.drift.confidence_histogram
+        for classifier in classifiers.values()
+        if classifier.card.drift is not None
     }

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# The programs that tests run against: a broker, an RTSP server, promtool, strace. Installs what is missing on
-# Debian and its relatives, as root or with a sudo that asks nothing; elsewhere says what is missing.
+# The programs that tests run against: a broker, an RTSP server, promtool, strace, a browser. Installs what is
+# missing on Debian and its relatives, as root or with a sudo that asks nothing; elsewhere says what is missing.
 set -euo pipefail
 
 packages=(
     mosquitto
+    openssl
     gir1.2-gst-rtsp-server-1.0
     python3-gi
     gstreamer1.0-plugins-base
@@ -12,10 +13,11 @@ packages=(
     gstreamer1.0-plugins-bad
     prometheus
     strace
+    chromium
 )
 
 if ! command -v dpkg-query >/dev/null; then
-    echo "note: no Debian package manager here; tests need mosquitto, gst-rtsp-server with PyGObject, promtool, strace"
+    echo "note: no Debian package manager here; tests need mosquitto, gst-rtsp-server with PyGObject, promtool, strace, chromium"
     exit 0
 fi
 missing=()

@@ -79,6 +79,10 @@ class Recorder:
     def gate_audit(self, camera: str, caught: bool) -> None:
         self.counts["caught" if caught else "missed"] += 1
 
+    def thread_abandoned(self, camera: str) -> None:
+        with self._change():
+            self.counts["abandoned"] += 1
+
     def corrupt_frame(self, camera: str) -> None:
         with self._change():
             self.counts["corrupt"] += 1

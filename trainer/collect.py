@@ -33,6 +33,7 @@ from edgenode.errors import DataError, PictureError, SourceEndedError
 from edgenode.records import U8
 from edgenode.settings import CameraSettings, RegionSettings, parse_duration
 from trainer.files import write_file
+from trainer.interruption import stop_on_signal
 from trainer.intervals import RegionLabels, read_intervals
 from trainer.listing import COLLECTED
 
@@ -300,7 +301,10 @@ def collect_command(
     named = read_intervals(labels, subject.clip) if labels is not None else None
     limits = math.inf if to_s is None else to_s
     options = CollectOptions(every_s=every, from_s=from_s, to_s=limits, margin_s=margin, block_s=block)
-    done = collect(subject, out, options, named)
+    with stop_on_signal() as stop:
+        done = collect(subject, out, options, named, stop=stop)
+        if stop():
+            click.echo("stopped; what was collected so far is kept")
     for label, count in done.by_label.items():
         click.echo(f"{count:6d}  {out / label}")
     click.echo(f"{done.frames} frames seen, {done.skipped} regions skipped, {done.damaged} frames damaged")

@@ -24,7 +24,7 @@ from trainer.export import CardFacts, classify_all, export, facts_of, library_ve
 from trainer.metrics import EvaluationResult, choose_abstain, choose_thresholds, evaluate_probabilities
 from trainer.networks import Network, NetworkSpec
 from trainer.onnx_graph import card_of, strip
-from trainer.options import Hooks, Trained, TrainOptions
+from trainer.options import Hooks, Trained, TrainingInterrupted, TrainOptions
 from trainer.preparation import InputOptions, Prepared, prepare_data
 from trainer.prune import prune
 from trainer.quantise import (
@@ -248,13 +248,11 @@ def _pruned(
         learning_rate=rate,
         budget_s=None,
     )
-    tuned = train(
-        smaller.spec,
-        prepared.train,
-        prepared.val,
-        tuned_options,
-        replace(hooks, start=smaller.state_dict(), checkpoint=None),
-    )
+    fine_tuning = replace(hooks, start=smaller.state_dict(), checkpoint=None)
+    try:
+        tuned = train(smaller.spec, prepared.train, prepared.val, tuned_options, fine_tuning)
+    except TrainingInterrupted as interruption:  # what was trained before is whole in its checkpoint
+        raise TrainingInterrupted(hooks.checkpoint) from interruption
     before = _accuracy(trained.network, prepared)
     after = _accuracy(tuned.network, prepared)
     shown = (

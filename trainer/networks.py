@@ -16,6 +16,9 @@ from torch import Tensor, nn
 
 from trainer.distributed import GlobalBatchNorm, GlobalDropout
 
+FAINTEST = 4.0
+"""In pixel units: the spread of a camera's own noise."""
+
 
 @dataclass(frozen=True, slots=True)
 class NetworkSpec:
@@ -29,6 +32,8 @@ class NetworkSpec:
     dropout: float = 0.0
     inner: tuple[int, ...] = ()
     """Channels left inside each prunable layer after pruning; empty: as designed."""
+    each_picture: bool = False
+    """Each picture is normalised by its own mean and spread, before the data's."""
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self) | {"inner": list(self.inner)}
@@ -68,6 +73,16 @@ class Network(nn.Module):
             self.scale[:, channel] = 1.0 / max(spread, 1.0)
             self.shift[:, channel] = -centre / max(spread, 1.0)
 
+    def normalised(self, pixels: Tensor) -> Tensor:
+        """What the first convolution sees: `pixels` by the data's mean and spread, or each by its own.
+
+        A picture's own spread has FAINTEST added, so that an empty one is not blown up into noise.
+        """
+        if not self.spec.each_picture:
+            return pixels * self.scale + self.shift
+        centred = pixels - pixels.mean(dim=(1, 2, 3), keepdim=True)
+        return centred / (centred.square().mean(dim=(1, 2, 3), keepdim=True).sqrt() + FAINTEST)
+
     def features(self, pixels: Tensor) -> Tensor:
         raise NotImplementedError
 
@@ -103,7 +118,7 @@ class Classic(Network):
         self.pool = nn.MaxPool2d(2)
 
     def features(self, pixels: Tensor) -> Tensor:
-        maps = self.pool(torch.relu(self.first(pixels * self.scale + self.shift)))
+        maps = self.pool(torch.relu(self.first(self.normalised(pixels))))
         maps = self.pool(torch.relu(self.second(maps)))
         return torch.relu(self.hidden(maps.flatten(1)))
 
@@ -173,7 +188,7 @@ class Edge(Network):
         nn.init.zeros_(self.head.bias)
 
     def features(self, pixels: Tensor) -> Tensor:
-        maps = self.blocks(self.stem(pixels * self.scale + self.shift))
+        maps = self.blocks(self.stem(self.normalised(pixels)))
         return torch.cat([maps.mean(dim=(2, 3)), maps.amax(dim=(2, 3))], 1)
 
     def prunable(self) -> list[Prunable]:

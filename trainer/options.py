@@ -64,6 +64,9 @@ class TrainOptions:
     """`auto`: bfloat16 where the processor computes with it (2 times faster, same accuracy), else float32."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     augment: Augment = field(default_factory=Augment)
+    normalise: Literal["data", "picture"] = "data"
+    """By what the pixels are centred and scaled: the training part's mean and spread, or each picture's own, which
+    makes brightness and contrast mean nothing: for scenes whose light says nothing about the label."""
     softness: float = 3.0
     """Distillation: how much the teacher's answers are softened."""
     teacher_share: float = 0.7

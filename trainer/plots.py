@@ -8,10 +8,14 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
+from trainer.matplotlib_folder import keep_out_of_home
 from trainer.metrics import EvaluationResult
+
+keep_out_of_home()
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
 
 _BLUE, _ORANGE, _GREY = "#1f6fb2", "#d9731a", "#8a8f98"
 _DPI = 110

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,9 @@ from edgenode.errors import DataError
 from edgenode.inference.card import InputSpec, Quantisation
 from trainer import distributed
 from trainer.display import Display
+from trainer.distributed import World
 from trainer.fit import FitOptions, Fitted, finish, train_network
+from trainer.interruption import stop_on_signal
 from trainer.options import EpochRecord, Hooks, Trained, TrainingInterrupted, TrainOptions
 from trainer.preparation import InputOptions, Prepared, model_name, prepare_data
 from trainer.quantise import SideBySide, quantise, side_by_side, wins
@@ -36,7 +37,7 @@ def run_fit(
     started = time.monotonic()
     with _training(checkpoint, resume, threads) as (hooks, display):
         prepared = prepare_data(data, options.input, display.reading)
-        options = _within_budget(options, started)
+        options = _within_budget(options, started, hooks.world)
         _say_data(prepared, options, display, hooks)
         trained, notes = train_network(prepared, options, hooks)
         if not hooks.world.leads:
@@ -54,7 +55,7 @@ def run_train(data: Path, out: Path, resume: bool, options: FitOptions, threads:
     started = time.monotonic()
     with _training(out, resume, threads) as (hooks, display):
         prepared = prepare_data(data, options.input, display.reading)
-        options = _within_budget(options, started, reserve_s=0.0)
+        options = _within_budget(options, started, hooks.world, reserve_s=0.0)
         _say_data(prepared, options, display, hooks)
         trained, notes = train_network(prepared, options, hooks)
     if hooks.world.leads:
@@ -172,12 +173,17 @@ def _best(trained: Trained) -> EpochRecord:
     return next(record for record in trained.history if record.epoch == trained.best_epoch)
 
 
-def _within_budget(options: FitOptions, started: float, reserve_s: float = RESERVE_S) -> FitOptions:
-    """What is left of the budget for training, at least half of it."""
+def _within_budget(
+    options: FitOptions, started: float, world: World, reserve_s: float = RESERVE_S
+) -> FitOptions:
+    """What is left of the leading process's budget for training, at least half of it.
+
+    The same number on every process: the learning rate hangs on it.
+    """
     budget = options.train.budget_s
     if budget is None:
         return options
-    left = max(budget / 2, budget - (time.monotonic() - started) - reserve_s)
+    left = distributed.agree(max(budget / 2, budget - (time.monotonic() - started) - reserve_s), world)
     return replace(options, train=replace(options.train, budget_s=round(left, 1)))
 
 
@@ -209,7 +215,7 @@ def _training(checkpoint: Path, resume: bool, threads: int | None) -> Iterator[t
     distributed.agree(0.0, world)  # nobody reads the old checkpoint
     if resume and not checkpoint.exists():
         raise DataError(f"{checkpoint}: there is no checkpoint to go on with")
-    with Display(quiet=not world.leads) as display, _stop_on_signal() as stop:
+    with Display(quiet=not world.leads) as display, stop_on_signal() as stop:
         hooks = Hooks(stop=stop, progress=display.training, checkpoint=checkpoint, world=world)
         try:
             yield hooks, display
@@ -220,23 +226,3 @@ def _training(checkpoint: Path, resume: bool, threads: int | None) -> Iterator[t
             sys.exit(130)
         finally:
             distributed.leave()
-
-
-@contextmanager
-def _stop_on_signal() -> Iterator[Callable[[], bool]]:
-    """A function that says whether SIGINT or SIGTERM came; a second one ends the process at once."""
-    asked = False
-
-    def handler(number: int, _frame: object) -> None:
-        nonlocal asked
-        if asked:
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
-        asked = True
-
-    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: asked
-    finally:
-        for number, old in before.items():
-            signal.signal(number, old)

@@ -56,6 +56,10 @@ def train(
     hooks = hooks or Hooks()
     world, device = hooks.world, _device(options.device)
     advice = recipe(options.architecture)
+    if options.normalise == "picture" and not advice.own_normalisation:
+        raise DataError(
+            f"{options.architecture} has a scaling of its own; choose another --arch or --normalise data"
+        )
     targets, multi_label = _targets(train_part.labels, spec.classes)
     if len(targets) == 0 or len(val_part.images) == 0:
         raise DataError("the training or validation part has no pictures; give more data")
@@ -66,7 +70,8 @@ def train(
     steps = epochs * steps_an_epoch
 
     torch.manual_seed(options.seed)
-    network = build(replace(spec, dropout=advice.dropout if options.dropout is None else options.dropout))
+    dropout = advice.dropout if options.dropout is None else options.dropout
+    network = build(replace(spec, dropout=dropout, each_picture=options.normalise == "picture"))
     if advice.own_normalisation:
         network.normalise_by(*pixel_statistics(train_part.images))
     if hooks.start is not None:

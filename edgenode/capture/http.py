@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import http.client
+import select
 import threading
 from functools import partial
 
 from edgenode.capture.address import Address
+from edgenode.capture.freshness import LATE_S
 from edgenode.capture.multipart import MultipartReader, boundary_of
 from edgenode.capture.picture_header import picture_size
 from edgenode.capture.pictures import decode_picture
@@ -17,6 +19,8 @@ from edgenode.errors import PictureError, SourceError, SourceRefusedError
 from edgenode.records import U8
 
 MAX_PICTURE_BYTES = 16 * 2**20
+_PAUSE_MS = 5
+"""A pause in the data that is longer than a round trip: nothing waits in buffers on either side."""
 _PICTURES = ("image/", "application/octet-stream", "binary/octet-stream")
 
 
@@ -46,6 +50,10 @@ class _Body:
         self._timeout_s = timeout_s
         self._clock = clock
         self._deadline_s = 0.0
+        self.waited_at_s = clock.monotonic()
+        """When there was last nothing to read: what has been read since arrived since."""
+        self._ready = select.poll()
+        self._ready.register(response.fileno(), select.POLLIN)
 
     def restart(self) -> None:
         """A new picture begins: the timeout counts from here."""
@@ -55,6 +63,8 @@ class _Body:
         if self._clock.monotonic() > self._deadline_s:
             raise SourceError(f"{self._shown}: no complete picture within {self._timeout_s:g} s")
         try:
+            if not self._ready.poll(_PAUSE_MS):
+                self.waited_at_s = self._clock.monotonic()
             return self._response.read1(size)
         except TimeoutError:
             raise SourceError(f"{self._shown}: no data for {self._timeout_s:g} s") from None
@@ -67,12 +77,13 @@ class _Body:
 
 class MjpegSource:
     """A multipart stream of JPEGs. A picture that nobody asks for is never decoded. The stream has no
-    clock."""
+    clock: where the reader never had to wait for it for `LATE_S`, its pictures are old, and passed over."""
 
     def __init__(
         self, client: WebClient, response: http.client.HTTPResponse, options: SourceOptions, clock: Clock
     ) -> None:
         self._shown = client.shown
+        self._clock = clock
         self._body = _Body(response, client.shown, options.read_timeout_s, clock)
         boundary = boundary_of(response.headers.get("content-type", ""))
         self._parts = MultipartReader(self._body.more, boundary, MAX_PICTURE_BYTES)
@@ -98,6 +109,8 @@ class MjpegSource:
         part = self._parts.next_part()
         if part is None:
             raise SourceError(f"{self._shown}: the camera ended the stream")
+        if self._clock.monotonic() - self._body.waited_at_s > LATE_S:
+            return Grab(None, True, False, len(part), partial(_decode, part), skipped=True, late=True)
         return _grab(part, None)
 
     def close(self) -> None:

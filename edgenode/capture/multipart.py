@@ -9,6 +9,7 @@ from edgenode.errors import SourceError
 
 MAX_HEADER_BYTES = 16 * 1024
 _CHUNK = 64 * 1024
+_MAX_DIGITS = 18
 
 
 def boundary_of(content_type: str) -> bytes:
@@ -41,7 +42,9 @@ class MultipartReader:
             if headers is None:
                 return None
             length = headers.get(b"content-length", b"")
-            body = self._exactly(int(length)) if length.isdigit() else self._to_delimiter()
+            # Python refuses to read a number of thousands of digits, in words that mean something else
+            known = length.isdigit() and len(length) <= _MAX_DIGITS
+            body = self._exactly(int(length)) if known else self._to_delimiter()
             if body is None:
                 return None
             if body:

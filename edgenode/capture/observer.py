@@ -34,3 +34,6 @@ class CaptureObserver(Protocol):
 
     def corrupt_frame(self, camera: str) -> None:
         """A damaged picture was thrown away."""
+
+    def thread_abandoned(self, camera: str) -> None:
+        """A thread that did not come back from its source was given up, and another one started."""

@@ -24,6 +24,9 @@ class WatchLimits:
     moved_after_s: float = 5.0
     stale_after_s: float = 4.0
     """With a look every half second, staleness is told within 5 s, and before the read timeout of 5 s."""
+    hung_after_s: float = 10.0
+    """A thread that is silent for so long beyond its timeouts hangs. Looking a host name up, which no timeout of
+    ours ends, takes up to 10 s with one name server that does not answer."""
 
 
 @dataclass(frozen=True, slots=True)

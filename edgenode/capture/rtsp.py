@@ -11,8 +11,8 @@ from edgenode.errors import SourceEndedError, SourceError
 class RtspSource:
     """An H.264 or H.265 (or any other FFmpeg knows) stream over RTSP. Raises as `Source` does.
 
-    The frame rate is not probed: probing holds back the first 0.7 to 1.9 s of the stream and hands them out
-    in one burst, as if they were new; without it opening takes 0.1 s.
+    Nothing is probed: probing holds back the first frames (eight of them: 4 s of a stream of two a second, more
+    than the open timeout of one a second) and hands them out in one burst, as if they were new.
     """
 
     def __init__(self, address: Address, options: SourceOptions) -> None:
@@ -21,12 +21,13 @@ class RtspSource:
             StreamSettings(
                 target=address.target,
                 shown=address.shown,
-                options={"rtsp_transport": options.transport, "fpsprobesize": "0"},
+                options={"rtsp_transport": options.transport, "fpsprobesize": "0", "probesize": "32"},
                 open_timeout_s=options.open_timeout_s,
                 read_timeout_s=options.read_timeout_s,
                 live=True,
                 keyframes_only=options.keyframes_only,
                 turn=options.turn,
+                hurry=options.hurry,
                 gate=options.gate,
                 enough_fps=options.enough_fps,
             )

@@ -11,7 +11,8 @@ class FrameSchedule:
     The grid is anchored at the first frame and never moves with the frames that are taken, so that nothing
     drifts: of 25 fps a schedule of 5 takes every fifth. A frame is due when it is the nearest to a grid
     point, taken as: not more than half a source interval before it. After a gap the grid goes on; nothing is
-    caught up. When time goes backwards the grid starts anew.
+    caught up. When time goes backwards the grid starts anew. At a pace below 1 that share of the due frames is
+    taken, evenly spread; the grid stays.
     """
 
     def __init__(self, fps: float) -> None:
@@ -20,9 +21,22 @@ class FrameSchedule:
         self._next = 0
         self._last_s = 0.0
         self._source_s = 0.0
+        self._credit = 0.0
 
-    def due(self, time_s: float) -> bool:
+    def due(self, time_s: float, pace: float = 1.0) -> bool:
         """Whether the frame at `time_s` (of the stream's own clock where it has one) is classified."""
+        if not self._on_grid(time_s):
+            return False
+        if pace >= 1.0:
+            self._credit = 0.0
+            return True
+        self._credit += pace
+        if self._credit < 1.0 - 1e-9:
+            return False
+        self._credit -= 1.0
+        return True
+
+    def _on_grid(self, time_s: float) -> bool:
         if self._interval_s == 0.0:
             return True
         if self._anchor_s is None or time_s < self._last_s:

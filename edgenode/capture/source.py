@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,6 +45,8 @@ class SourceOptions:
     """Of compressed streams: says which packets are decoded."""
     turn: Turn = field(default_factory=Turn)
     """Of the thread that reads: a source begins it before it computes and ends it before it waits."""
+    hurry: threading.Event = field(default_factory=threading.Event)
+    """Set while the reader has fallen behind a live stream: key frames alone are decoded then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +84,11 @@ class Grab:
     name: str = ""
     """File name of the picture, from folders."""
     skipped: bool = False
-    """A closed gate kept the packet: there is no picture."""
+    """The packet was not decoded, by a closed gate or because it is `late`: there is no picture."""
     recalled: bool = False
     """Decoded later than it came, because a gate opened."""
+    late: bool = False
+    """Skipped because it waited too long on its way: the reader had fallen behind."""
 
     def rgb(self) -> U8:
         """The picture, uint8 [H, W, 3] RGB, converted now; the caller may write to it.

@@ -37,14 +37,23 @@ class _Said:
 class StatusBoard:
     """Thread-safe. The camera's thread says what happens; `tick` notices what does not happen any more.
 
-    A camera that changes often logs three lines, then one a minute that counts the changes not logged.
+    Nothing is said until the first attempt to open the source has ended, or has taken `grace_s`. A camera that
+    changes often logs three lines, then one a minute that counts the changes not logged.
     """
 
-    def __init__(self, camera: str, observer: CaptureObserver, clock: Clock, stale_after_s: float) -> None:
+    def __init__(
+        self,
+        camera: str,
+        observer: CaptureObserver,
+        clock: Clock,
+        stale_after_s: float,
+        grace_s: float = 0.0,
+    ) -> None:
         self._camera = camera
         self._observer = observer
         self._clock = clock
         self._stale_after_s = stale_after_s
+        self._grace_s = grace_s
         self._lock = threading.Lock()
         self._base = CameraStatus.OFFLINE
         self._base_reason = "not opened yet"
@@ -105,7 +114,8 @@ class StatusBoard:
     def tick(self) -> None:
         """Call twice a second: notices staleness, and reports once a second."""
         with self._lock:
-            self._say()
+            if self._said is not None or self._clock.monotonic() - self._began_s >= self._grace_s:
+                self._say()
 
     def _say(self) -> None:
         status, reason = self._now()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -18,13 +19,17 @@ from edgenode.capture.packet_gate import PacketGate
 from edgenode.capture.source import Grab, SourceIdleError
 from edgenode.capture.stream_errors import open_error, read_error
 from edgenode.capture.turns import Turn
-from edgenode.errors import PictureError, SourceEndedError, SourceError
+from edgenode.errors import PictureError, SourceEndedError, SourceError, SourceRefusedError
 from edgenode.records import U8
 
 MAX_PIXELS = 64_000_000
 """Larger pictures than this are refused; an 8K frame has 33 million."""
+_LIMITS = {"max_pixels": str(MAX_PIXELS)}
+"""Tells FFmpeg's decoders: a stream of 200 kB can ask for gigabytes of frames before one is seen here."""
 _HD_LINES = 720
 _UNSPECIFIED = 2
+_PARSED = ("h264", "hevc", "mpeg4")
+"""Their packets do not say where a picture ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,8 @@ class StreamSettings:
     gate: PacketGate | None = None
     turn: Turn = field(default_factory=Turn)
     """Begun before decoding; ended before a live stream waits for its network."""
+    hurry: threading.Event = field(default_factory=threading.Event)
+    """While set key frames alone are decoded, and from its end on up to the next one."""
 
 
 class VideoStream:
@@ -60,8 +67,9 @@ class VideoStream:
         try:
             self._container = av.open(
                 settings.target,
-                options=settings.options,
+                options=settings.options | _LIMITS,
                 timeout=(settings.open_timeout_s, settings.read_timeout_s),
+                metadata_errors="replace",  # a title in another encoding is no reason not to play a file
             )
         except av.error.FFmpegError as error:
             spent_s = time.monotonic() - began_s
@@ -81,6 +89,12 @@ class VideoStream:
         if stream.codec_context is None:
             raise SourceError(f"{self._settings.shown}: there is no decoder for its video")
         context = stream.codec_context
+        if context.width * context.height > MAX_PIXELS:
+            size = f"{context.width}×{context.height}"
+            raise SourceRefusedError(
+                f"{self._settings.shown} has pictures of {size}, larger than {MAX_PIXELS} pixels"
+            )
+        context.options = _LIMITS
         context.thread_count = 1  # frame threads cost 10 to 20 % more CPU and add delay
         if self._settings.live:
             context.flags |= Flags.low_delay
@@ -102,6 +116,10 @@ class VideoStream:
         self._bytes = 0
         self._kept = KeptPackets()
         self._catching_up = False
+        self._hurried = False
+        self._came_s = time.monotonic()
+        # a parser hands out a picture when the next one begins: the packet before tells when it came
+        self._parsed = self._settings.live and self.codec in _PARSED
         self._looked_at: set[int | None] = set()
         self._gate = self._settings.gate
         if self._gate is not None:
@@ -143,16 +161,29 @@ class VideoStream:
             raise SourceEndedError(f"{self._settings.shown} has ended") from None
         except av.error.FFmpegError as error:
             raise read_error(error, self._settings.shown, self._settings.read_timeout_s) from None
+        except IndexError:  # PyAV, where a packet belongs to a stream that began after the opening
+            raise SourceError(f"{self._settings.shown} broke off: it goes on as another stream") from None
+        came_s, self._came_s = self._came_s, time.monotonic()
         if packet.size == 0 and self._settings.live:
             raise SourceEndedError(f"{self._settings.shown} has ended")
-        if self._settings.enough_fps > 0.0 and packet.is_keyframe and packet.pts is not None:
-            alone = self._choice.alone(float(packet.pts * packet.time_base))
-            self._context.skip_frame = "NONKEY" if alone or self._settings.keyframes_only else "DEFAULT"
+        self._choose(packet)
         self._count += 1 if packet.size else 0
         self._bytes += packet.size
         if self._gate is not None and packet.size and self._gated(packet, self._gate):
             return
-        self._decode(packet, None)
+        self._decode(packet, None, came_s if self._parsed else None)
+
+    def _choose(self, packet: av.Packet) -> None:
+        """Whether key frames alone are decoded from `packet` on."""
+        settings = self._settings
+        if settings.hurry.is_set():
+            self._hurried = True
+            self._context.skip_frame = "NONKEY"
+        elif packet.is_keyframe and (self._hurried or settings.enough_fps > 0.0):
+            self._hurried = alone = False
+            if settings.enough_fps > 0.0 and packet.pts is not None:
+                alone = self._choice.alone(float(packet.pts * packet.time_base))
+            self._context.skip_frame = "NONKEY" if alone or settings.keyframes_only else "DEFAULT"
 
     def _gated(self, packet: av.Packet, gate: PacketGate) -> bool:
         """Whether the packet needs no decoding now: kept, or dealt with already."""
@@ -201,8 +232,8 @@ class VideoStream:
         self._catching_up = len(self._kept) > 0
         self._decode(kept.packet, kept.arrived_s)
 
-    def _decode(self, packet: av.Packet, arrived_s: float | None) -> None:
-        """`arrived_s`: when a packet that was kept came."""
+    def _decode(self, packet: av.Packet, arrived_s: float | None, came_s: float | None = None) -> None:
+        """`arrived_s`: when a packet that was kept came; `came_s`: when one did that was not."""
         self._settings.turn.begin()
         began_s = time.perf_counter()
         try:
@@ -222,6 +253,7 @@ class VideoStream:
                 bool(frame.is_corrupt),
                 began_s,
                 arrived_s,
+                came_s,
             )
             began_s = time.perf_counter()
 
@@ -233,6 +265,7 @@ class VideoStream:
         corrupt: bool,
         began_s: float,
         arrived_s: float | None = None,
+        came_s: float | None = None,
     ) -> None:
         media_s = self._media_s(pts_s)
         decode_s = time.perf_counter() - began_s
@@ -245,7 +278,7 @@ class VideoStream:
                 picture,
                 packets=self._count,
                 decode_s=decode_s,
-                captured_s=arrived_s if self._settings.live else None,
+                captured_s=(arrived_s or came_s) if self._settings.live else None,
                 recalled=arrived_s is not None,
             )
         )

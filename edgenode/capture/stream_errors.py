@@ -7,11 +7,13 @@ import errno
 
 import av
 
-from edgenode.errors import SourceError, SourceRefusedError
+from edgenode.errors import CredentialsRefusedError, SourceError, SourceRefusedError
 
-_REFUSED = {
+_CREDENTIALS = {
     "HTTPUnauthorizedError": "the user name or password is not accepted (401)",
     "HTTPForbiddenError": "access is forbidden (403)",
+}
+_REFUSED = {
     "HTTPNotFoundError": "there is no stream at this path (404)",
     "HTTPBadRequestError": "the server calls the request bad (400)",
     "HTTPOtherClientError": "the server refuses the request (4xx)",
@@ -21,6 +23,9 @@ _REFUSED = {
 
 def open_error(error: av.error.FFmpegError, shown: str, timeout_s: float, spent_s: float) -> SourceError:
     """What to raise when opening `shown` failed with `error` after `spent_s` of `timeout_s`."""
+    denial = _CREDENTIALS.get(type(error).__name__)
+    if denial is not None:
+        return CredentialsRefusedError(f"{shown}: {denial}")
     refusal = _REFUSED.get(type(error).__name__)
     if refusal is not None:
         return SourceRefusedError(f"{shown}: {refusal}")

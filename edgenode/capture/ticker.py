@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 from edgenode.capture.status import REPORT_S
@@ -21,12 +22,19 @@ class Ticker:
         self._changed = threading.Condition(threading.Lock())
         self._ticks: list[Tick] = []
         self._thread: threading.Thread | None = None
+        self._heartbeat_s = time.monotonic()
+
+    @property
+    def heartbeat_s(self) -> float:
+        """Monotonic time of the last round; now, while there is nothing to call."""
+        return self._heartbeat_s if self._thread is not None else time.monotonic()
 
     def add(self, tick: Tick) -> None:
         """Call `tick` from now on; it must be quick. What it raises is logged."""
         with self._changed:
             self._ticks.append(tick)
             if self._thread is None:
+                self._heartbeat_s = time.monotonic()
                 self._thread = threading.Thread(target=self._run, name="camera-reports", daemon=True)
                 self._thread.start()
 
@@ -52,6 +60,7 @@ class Ticker:
                 if self._thread is not me:
                     return
                 ticks = tuple(self._ticks)
+            self._heartbeat_s = time.monotonic()
             for tick in ticks:
                 try:
                     tick()

@@ -57,22 +57,43 @@ class Turn:
     """One camera thread's right to compute. Beginning twice and ending twice are allowed.
 
     Held from decoding to the hand-off of the samples; never while waiting for a network, a disk or a due
-    time. Made without `turns` it is always granted.
+    time. Made without `turns` it is always granted. All but `forfeit`, `waiting` and `anew` belong to the
+    thread.
     """
 
-    __slots__ = ("_began_s", "_gate", "_held", "_turns")
+    __slots__ = ("_began_s", "_gate", "_held", "_lock", "_turns", "_waiting")
 
     def __init__(self, turns: Turns | None = None) -> None:
         self._turns = turns
         self._held = False
+        self._waiting = False
         self._began_s = 0.0
         self._gate = threading.Lock()
         self._gate.acquire()
+        self._lock = threading.Lock()
+        """Between the thread's hand-over and another's `forfeit`."""
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the thread stands in line now: it does not hang, others compute."""
+        return self._waiting
+
+    def anew(self) -> Turn:
+        """A turn of the same kind, for the thread that replaces this one."""
+        return Turn(self._turns)
 
     def begin(self) -> None:
         """Wait until it is this thread's turn."""
-        if self._turns is not None and not self._held:
-            self._turns.enter(self._gate)
+        turns = self._turns
+        if turns is None or self._held:
+            return
+        self._waiting = True
+        turns.enter(self._gate)
+        self._waiting = False
+        with self._lock:
+            if self._turns is None:  # forfeited while it stood in line
+                turns.leave()
+                return
             self._held = True
             self._began_s = time.monotonic()
 
@@ -83,9 +104,18 @@ class Turn:
 
     def end(self) -> None:
         """Let the next one in."""
-        if self._held and self._turns is not None:
+        with self._lock:
+            if self._held and self._turns is not None:
+                self._held = False
+                self._turns.leave()
+
+    def forfeit(self) -> None:
+        """Take it from a thread that hangs, for good: what that thread still does, it does without one."""
+        with self._lock:
+            if self._held and self._turns is not None:
+                self._turns.leave()
             self._held = False
-            self._turns.leave()
+            self._turns = None
 
 
 def turns_for(realtime: bool, cores: int | None = None) -> Turns:

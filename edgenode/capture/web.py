@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from edgenode.capture.address import redact
-from edgenode.errors import SourceError, SourceRefusedError
+from edgenode.errors import CredentialsRefusedError, SourceError, SourceRefusedError
 
 _REFUSALS = {
     401: "the user name or password is not accepted (401)",
@@ -62,6 +62,22 @@ class _SecureHandler(urllib.request.HTTPSHandler):
         return self.do_open(self._https, req)
 
 
+class _SameHost(urllib.request.HTTPRedirectHandler):
+    """A camera may send us to another of its paths or ports, or to https, but to no other machine."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
+        old, new = urllib.parse.urlsplit(req.full_url), urllib.parse.urlsplit(newurl)
+        if new.hostname != old.hostname or (old.scheme == "https" and new.scheme != "https"):
+            fp.close()
+            raise SourceRefusedError(
+                f"{redact(req.full_url)} redirects to {redact(newurl)[:200]}, which is not followed: write that "
+                "address into the configuration if it is meant"
+            )
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
 class WebClient:
     """Asks one camera for one URL. Basic and Digest credentials are taken out of the URL."""
 
@@ -75,7 +91,7 @@ class WebClient:
             _SecureHandler(read_timeout_s),
             urllib.request.HTTPDefaultErrorHandler(),
             urllib.request.HTTPErrorProcessor(),
-            urllib.request.HTTPRedirectHandler(),
+            _SameHost(),
         ]
         if user is not None:
             passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
@@ -108,6 +124,8 @@ class WebClient:
 
     def _refusal(self, code: int) -> SourceError:
         text = f"{self.shown}: {_REFUSALS.get(code, f'the server answers with status {code}')}"
+        if code in (401, 403):
+            return CredentialsRefusedError(text)
         return SourceRefusedError(text) if 400 <= code < 500 else SourceError(text)
 
     def _failure(self, reason: object) -> SourceError:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from edgenode.cli import config_option, proven
-from edgenode.errors import ConfigurationError, SourceError
+from edgenode.errors import ConfigurationError
 from edgenode.nearest import suggestion
 
 
@@ -20,12 +20,9 @@ from edgenode.nearest import suggestion
 def snapshot_command(config_path: Path, name: str, out: Path, draw: bool, at_s: float) -> None:
     """Open one camera of a configuration, take one picture and write it."""
     loaded = proven(config_path)
-    from edgenode.capture.masks import Masks
-    from edgenode.capture.opening import open_source
+    from edgenode.camera_picture import camera_picture
     from edgenode.capture.regions import RegionCutter, draw_regions
     from edgenode.capture.snapshot import encode_snapshot
-    from edgenode.capture.source import SourceIdleError, SourceOptions
-    from edgenode.clock import SystemClock
     from edgenode.decision_setup import model_of, regions_of
 
     settings = loaded.settings
@@ -35,25 +32,7 @@ def snapshot_command(config_path: Path, name: str, out: Path, draw: bool, at_s: 
         raise ConfigurationError(
             [f"no camera {name!r}{suggestion(name, names)} (there are: {', '.join(names)})"]
         )
-    options = SourceOptions(
-        open_timeout_s=camera.open_timeout,
-        read_timeout_s=camera.read_timeout,
-        transport=camera.transport,
-        follow=False,
-        base_dir=loaded.base_dir,
-    )
-    source = open_source(camera.source, options, SystemClock())
-    try:
-        while True:
-            try:
-                grab = source.read()
-            except SourceIdleError as error:
-                raise SourceError(f"camera {name}: no picture within {camera.read_timeout:g} s") from error
-            if not grab.corrupt and (grab.media_s is None or grab.media_s >= at_s):
-                break
-        picture = Masks(camera.masks).apply(grab.rgb())
-    finally:
-        source.close()
+    picture = camera_picture(camera, loaded.base_dir, at_s)
     if draw:
         cutters = [
             RegionCutter(region.name, model_of(region, settings) or "", region, lambda cut: cut)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from edgenode.records import Decision, Event, EventType, JsonObject, ModelIdentity, Severity
 
 from .instruments import TICK_S
 
+CLOCK_SET = timedelta(seconds=2)
+"""The two clocks disagree by more than this only where the wall clock was set."""
 PEAK_STEP = 0.1
 """A probability must rise by this much over the last reported one to be worth an update."""
 
@@ -48,6 +50,9 @@ class OpenEvent:
     id: str
     n: int
     started_at: datetime
+    started_s: float | None
+    """`started_at` on the monotonic clock, as the wall clock may be set while the event is open; None where a former
+    version did not write it down."""
     subject: Subject
     reported_s: float
     peak: float | None = None
@@ -102,13 +107,14 @@ class EventMachine:
         due_s = self.due_s
         if due_s is not None and now_s < due_s - TICK_S:
             return None
-        started_at = self.since_at if begun is None else begun[1]
+        started_s, started_at = (self.since_s, self.since_at) if begun is None else begun
         assert started_at is not None
         about = subject()
         self.open = OpenEvent(
             id=self._new_id(now_at),
             n=0,
             started_at=started_at,
+            started_s=started_s,
             subject=about,
             reported_s=now_s,
             peak=about.probability,
@@ -141,7 +147,7 @@ class EventMachine:
         event.n += 1
         about = event.subject
         last = Subject(about.camera, about.region, about.label, event.peak, about.model, about.value)
-        return self._event(event, EventType.END, last, now_at, now_at, reason)
+        return self._event(event, EventType.END, last, now_at, ended_at(event, now_s, now_at), reason)
 
     def _update(
         self, event: OpenEvent, now_s: float, now_at: datetime, about: Subject, reason: Callable[[], str]
@@ -219,12 +225,22 @@ class EventMachine:
         self.open = None if state["open"] is None else open_event_from_json(state["open"], offset_s)
 
 
+def ended_at(event: OpenEvent, now_s: float, now_at: datetime) -> datetime:
+    """When an event ends. Where the wall clock was set meanwhile its end would lie before its start, or hours after
+    it: then it ends as long after its start as it lasted."""
+    if event.started_s is None:
+        return now_at
+    lasted = timedelta(seconds=max(0.0, now_s - event.started_s))
+    return now_at if abs(now_at - event.started_at - lasted) <= CLOCK_SET else event.started_at + lasted
+
+
 def open_event_to_json(event: OpenEvent) -> JsonObject:
     about, model = event.subject, event.subject.model
     return {
         "id": event.id,
         "n": event.n,
         "started_at": event.started_at.isoformat(),
+        "started_s": event.started_s,
         "camera": about.camera,
         "region": about.region,
         "label": about.label,
@@ -244,6 +260,7 @@ def open_event_from_json(state: JsonObject, offset_s: float) -> OpenEvent:
         id=state["id"],
         n=state["n"],
         started_at=datetime.fromisoformat(state["started_at"]),
+        started_s=None if state.get("started_s") is None else state["started_s"] + offset_s,
         subject=Subject(
             camera=state["camera"],
             region=state["region"],
@@ -263,6 +280,7 @@ def orphan_end(rule: str, severity: str, event: OpenEvent, reason: str, now_at: 
     """The end of an event whose rule no longer exists."""
     machine = EventMachine(Lifetime(rule, severity=Severity(severity)), lambda _: event.id)
     machine.open = event
+    event.started_s = None  # `now_at` is all that is known of the present
     ended = machine.end(reason, 0.0, now_at)
     assert ended is not None
     return ended

@@ -30,8 +30,18 @@ def ask(mqtt: MqttSettings, node: str, verb: str, args: JsonObject, timeout_s: f
     speaks), waits for the reply on `/replies/<verb>` that carries this request's transaction. Raises
     LinkError when the broker or the node doesn't answer, RefusedError with the node's own words.
     """
+    reply, _ = _converse(mqtt, node, _Question(Topics(mqtt.base_topic, node), verb, args), timeout_s)
+    return reply
+
+
+def ask_for_picture(mqtt: MqttSettings, node: str, camera: str, timeout_s: float = 10.0) -> bytes:
+    """The JPEG that the node publishes when it is told to take a snapshot of `camera`. Raises as `ask`."""
     topics = Topics(mqtt.base_topic, node)
-    asked = _Question(topics, verb, args)
+    asked = _Question(topics, "snapshot", {"camera": camera}, topics.camera_snapshot(camera))
+    return _converse(mqtt, node, asked, timeout_s)[1]
+
+
+def _converse(mqtt: MqttSettings, node: str, asked: _Question, timeout_s: float) -> tuple[JsonObject, bytes]:
     client = paho.Client(
         CallbackAPIVersion.VERSION2, client_id=f"{node}-ask-{asked.transaction[:8]}", protocol=paho.MQTTv311
     )
@@ -59,19 +69,22 @@ def ask(mqtt: MqttSettings, node: str, verb: str, args: JsonObject, timeout_s: f
     if not answered or asked.reply is None:
         raise LinkError(
             f"no answer from node {node} within {timeout_s:g} s: does it run, under this name "
-            f"({topics.command(verb)}), and may this user publish there?"
+            f"({asked.topic}), and may this user publish there?"
         )
     if asked.reply.error is not None:
         raise RefusedError(f"{asked.reply.error.code}: {asked.reply.error.message}")
-    return asked.reply.data or {}
+    return asked.reply.data or {}, asked.picture
 
 
 class _Question:
     """One request and its reply. The methods are paho's callbacks, on paho's thread: they only note."""
 
-    def __init__(self, topics: Topics, verb: str, args: JsonObject) -> None:
+    def __init__(self, topics: Topics, verb: str, args: JsonObject, picture_topic: str = "") -> None:
         self.transaction = uuid.uuid4().hex
-        self._topic, self._reply_topic = topics.command(verb), topics.reply(verb)
+        self.topic, self._reply_topic = topics.command(verb), topics.reply(verb)
+        self._picture_topic = picture_topic
+        """Where a picture must come before it is done; empty: none."""
+        self.picture = b""
         self._payload = json.dumps({"transaction": self.transaction, "args": args}).encode()
         self.done = threading.Event()
         self.reply: ReplyPayload | None = None
@@ -82,16 +95,27 @@ class _Question:
             self.refused = str(reason)
             self.done.set()
         else:
-            client.subscribe(self._reply_topic, qos=1)
+            topics = [topic for topic in (self._reply_topic, self._picture_topic) if topic]
+            client.subscribe([(topic, 1) for topic in topics])
 
     def subscribed(self, client: paho.Client, *_: Any) -> None:
-        client.publish(self._topic, self._payload, qos=1)
+        client.publish(self.topic, self._payload, qos=1)
 
     def received(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
+        if message.topic == self._picture_topic:
+            if not message.retain:  # else it is the picture of some time before
+                self.picture = bytes(message.payload)
+                self._settle()
+            return
         try:
             reply = ReplyPayload.model_validate_json(message.payload)
         except (ValidationError, ValueError):
             return  # somebody else's message on this topic
         if reply.transaction == self.transaction:
             self.reply = reply
+            self._settle()
+
+    def _settle(self) -> None:
+        refused = self.reply is not None and self.reply.error is not None
+        if refused or (self.reply is not None and (self.picture or not self._picture_topic)):
             self.done.set()

@@ -1,6 +1,7 @@
 """The built-in development broker: amqtt on loopback, for demos and first steps. Not for production.
 
-It speaks MQTT 3.1.1 only and keeps nothing; a gateway runs Mosquitto (`mosquitto/README.md`).
+It speaks MQTT 3.1.1 only, over TCP and, for the live page, over WebSockets, and keeps nothing; a gateway runs
+Mosquitto (`mosquitto/README.md`).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ class EmbeddedBroker:
 
     def __init__(self, port: int = 0) -> None:
         self._port = port
+        self._websocket_port = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._leave: asyncio.Event | None = None
         self._ready = threading.Event()
@@ -37,6 +39,11 @@ class EmbeddedBroker:
     def port(self) -> int:
         """The port it listens on, once started."""
         return self._port
+
+    @property
+    def websocket_url(self) -> str:
+        """Where browsers on this machine connect, once started."""
+        return f"ws://{HOST}:{self._websocket_port}"
 
     def start(self) -> None:
         """Returns when clients can connect. Raises ConfigurationError or BrokerError."""
@@ -78,8 +85,8 @@ class EmbeddedBroker:
         self._loop = asyncio.get_running_loop()
         self._leave = asyncio.Event()
         # amqtt does not tell which port it took: find a free one for it
-        self._port = _free_port(self._port)
-        broker = Broker(_configuration(self._port))
+        self._port, self._websocket_port = _free_port(self._port), _free_port(0)
+        broker = Broker(_configuration(self._port, self._websocket_port))
         await broker.start()
         try:
             self._ready.set()
@@ -95,9 +102,12 @@ def _free_port(wanted: int) -> int:
         return int(probe.getsockname()[1])
 
 
-def _configuration(port: int) -> dict[str, Any]:
+def _configuration(port: int, websocket_port: int) -> dict[str, Any]:
     """amqtt's own default listens on every address; this one does not."""
     return {
-        "listeners": {"default": {"type": "tcp", "bind": f"{HOST}:{port}", "max_connections": 50}},
+        "listeners": {
+            "default": {"type": "tcp", "bind": f"{HOST}:{port}", "max_connections": 50},
+            "browsers": {"type": "ws", "bind": f"{HOST}:{websocket_port}", "max_connections": 50},
+        },
         "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
     }

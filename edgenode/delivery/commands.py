@@ -6,6 +6,7 @@ own, so that one that takes seconds (installing a model) delays no event.
 
 from __future__ import annotations
 
+import json
 import logging
 import queue
 import threading
@@ -23,6 +24,7 @@ from edgenode.delivery.payloads import CommandPayload, ReplyError, ReplyPayload
 from edgenode.delivery.topics import Topics
 from edgenode.errors import EdgeNodeError
 from edgenode.records import JsonObject, Message
+from edgenode.settings import CommandSettings
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +34,9 @@ CommandHandler = Callable[[JsonObject], JsonObject]
 MAX_REQUEST_BYTES = 4096
 REMEMBERED = 256
 WAITING = 16
-RATE_PER_S = 10.0
-BURST = 20.0
+BURST_S = 2.0
+"""So many seconds' worth of commands may come at once."""
+_MAX_LOGGED = 300
 _MAX_REPLY_BYTES = 64 * 1024
 _STOP = None
 
@@ -71,14 +74,21 @@ class Gate:
     """
 
     def __init__(
-        self, topics: Topics, verbs: frozenset[str], observer: CommandObserver, clock: Clock
+        self,
+        topics: Topics,
+        verbs: frozenset[str],
+        observer: CommandObserver,
+        clock: Clock,
+        limits: CommandSettings = CommandSettings(),  # noqa: B008 - frozen
     ) -> None:
         self._topics = topics
         self._verbs = verbs
         self._observer = observer
         self._clock = clock
+        self._limits = limits
+        self._burst = max(1.0, BURST_S * limits.rate)
         self._seen: OrderedDict[tuple[str, str], None] = OrderedDict()
-        self._tokens = BURST
+        self._tokens = self._burst
         self._filled_s = clock.monotonic()
         self.unanswered = 0
         """Requests dropped without an answer."""
@@ -94,6 +104,9 @@ class Gate:
         if verb not in self._verbs:
             known = ", ".join(sorted(self._verbs))
             return self._refuse(received, response, "unknown", None, "unknown_verb", f"known verbs: {known}")
+        if not self._limits.permits(verb):
+            text = f"{verb} is switched off on this node (commands.disabled)"
+            return self._refuse(received, response, verb, None, "disabled", text)
         if len(received.payload) > MAX_REQUEST_BYTES:
             text = f"a request has at most {MAX_REQUEST_BYTES} bytes"
             return self._refuse(received, response, verb, None, "too_large", text)
@@ -131,7 +144,7 @@ class Gate:
 
     def _within_rate(self) -> bool:
         now_s = self._clock.monotonic()
-        self._tokens = min(BURST, self._tokens + (now_s - self._filled_s) * RATE_PER_S)
+        self._tokens = min(self._burst, self._tokens + (now_s - self._filled_s) * self._limits.rate)
         self._filled_s = now_s
         if self._tokens < 1.0:
             return False
@@ -162,12 +175,14 @@ class Gate:
 
     def _drop(self) -> CommandRequest | Message | None:
         self.unanswered += 1
+        log.warning("a command was dropped: retained, repeated, beyond the rate, or not to be answered")
         return None
 
     def _refuse(
         self, received: Received, response: str, verb: str, transaction: str | None, code: str, text: str
     ) -> Message:
         self._observer.command(verb, False)
+        log.warning("the command %s was refused: %s", verb, code)
         return reply_message(
             response, received.correlation, transaction, error=ReplyError(code=code, message=text)
         )
@@ -264,6 +279,10 @@ class CommandWorker:
 
     def _finish(self, request: CommandRequest, data: JsonObject | None, error: ReplyError | None) -> None:
         reply = _reply(request, data, error)
+        # as JSON, so that what somebody sent cannot look like a line of the log
+        asked = json.dumps({"args": request.args, "transaction": request.transaction})[:_MAX_LOGGED]
+        outcome = error.code if error is not None else "done"
+        log.info("the command %s %s: %s", request.verb, asked, outcome)
         self._observer.command(request.verb, error is None)
         self._answer(reply)
 

@@ -22,7 +22,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edgenode.clock import Backoff, Clock
-from edgenode.delivery.link_client import build_client, packet_bytes, topic_of
+from edgenode.delivery.link_client import asked_for, build_client, packet_bytes
 from edgenode.delivery.link_loop import Knock, turn
 from edgenode.delivery.link_options import (
     Acknowledged,
@@ -30,9 +30,9 @@ from edgenode.delivery.link_options import (
     Disconnected,
     LinkOptions,
     LinkReport,
-    Received,
     Suspicion,
     failure,
+    received,
     refusal,
     unanswered,
 )
@@ -171,11 +171,13 @@ class Link:
         prefers_5 = self._options.mqtt.protocol != "3.1.1"
         try:
             client = self._build(is_5, generation)
+            mqtt = self._options.mqtt
             client.connect(
-                self._options.mqtt.host,
-                self._options.mqtt.effective_port,
+                mqtt.host,
+                mqtt.effective_port,
                 # paho asks after one of these and gives up after another, at its loop's next turn: within two of ours
-                keepalive=max(1, int(0.9 * self._options.mqtt.keepalive)),
+                max(1, int(0.9 * mqtt.keepalive)),
+                properties=asked_for() if is_5 else None,
             )
         except Exception as error:
             suspicion.unreachable()
@@ -318,16 +320,9 @@ class Link:
         if len(self._reports) >= _UNREAD_REPORTS:
             self.unread += 1
             return
-        properties = message.properties
-        self._reports.append(
-            Received(
-                topic=topic_of(message),
-                payload=bytes(message.payload),
-                retain=bool(message.retain),
-                qos=message.qos,
-                response_topic=getattr(properties, "ResponseTopic", None),
-                correlation=getattr(properties, "CorrelationData", None),
-                expiry_s=getattr(properties, "MessageExpiryInterval", None),
-            )
-        )
+        told = received(message)
+        if told is None:
+            self.unread += 1
+            return
+        self._reports.append(told)
         self._wake.set()

@@ -7,8 +7,10 @@ from typing import Any
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
-from edgenode.delivery.link_options import LinkOptions, read_password, tls_context
+from edgenode.delivery.link_options import MAX_INCOMING_BYTES, LinkOptions, read_password, tls_context
 from edgenode.delivery.mqtt5_properties import PackedProperties
 from edgenode.records import Message
 
@@ -37,12 +39,11 @@ def build_client(options: LinkOptions, is_5: bool) -> paho.Client:
     return client
 
 
-def topic_of(message: paho.MQTTMessage) -> str:
-    """paho raises on a topic that is not UTF-8, which would end the thread."""
-    try:
-        return message.topic
-    except UnicodeDecodeError:
-        return ""
+def asked_for() -> Properties:
+    """What the broker is asked to keep to, in MQTT 5."""
+    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+    properties.MaximumPacketSize = MAX_INCOMING_BYTES
+    return properties
 
 
 def _nothing(_client: Any, _userdata: Any, _sock: Any) -> None:

@@ -7,10 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import paho.mqtt.client as paho
+
 from edgenode.errors import LinkError
 from edgenode.records import Message
 from edgenode.settings import MqttSettings
 
+MAX_INCOMING_BYTES = 64 * 1024
+"""What the broker is asked to send at most in one packet (MQTT 5): a command is 4 KiB at most."""
+_MAX_PAYLOAD = 8 * 1024
+_MAX_PROPERTY = 1024
 QUICK_LOSSES = 5
 """So many in a row are no broker that restarts: three restarts within seconds were mistaken for two nodes."""
 
@@ -77,6 +83,29 @@ class Received:
     expiry_s: int | None = None
 
 
+def received(message: paho.MQTTMessage) -> Received | None:
+    """`message` in our words, on paho's thread; None for one that can be no command: its topics or properties are
+    too large to be kept by the thousand. Of a payload only so much is kept that its excess shows."""
+    properties = message.properties
+    response = getattr(properties, "ResponseTopic", None)
+    correlation = getattr(properties, "CorrelationData", None)
+    try:
+        topic = message.topic
+    except UnicodeDecodeError:  # paho hands on what is not UTF-8
+        return None
+    if max(len(topic), len(response or ""), len(correlation or b"")) > _MAX_PROPERTY:
+        return None
+    return Received(
+        topic=topic,
+        payload=bytes(message.payload[:_MAX_PAYLOAD]),
+        retain=bool(message.retain),
+        qos=message.qos,
+        response_topic=response,
+        correlation=correlation,
+        expiry_s=getattr(properties, "MessageExpiryInterval", None),
+    )
+
+
 LinkReport = Connected | Disconnected | Acknowledged | Received
 
 
@@ -124,8 +153,11 @@ def tls_context(mqtt: MqttSettings) -> ssl.SSLContext | None:
         context = ssl.create_default_context(cafile=str(mqtt.ca_file))
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         if mqtt.cert_file is not None:
+            # a key with a passphrase would make OpenSSL ask for it on the terminal, and wait
             context.load_cert_chain(
-                str(mqtt.cert_file), None if mqtt.key_file is None else str(mqtt.key_file)
+                str(mqtt.cert_file),
+                None if mqtt.key_file is None else str(mqtt.key_file),
+                password=lambda: b"",
             )
     except (OSError, ssl.SSLError) as error:
         raise LinkError(

@@ -39,7 +39,7 @@ from edgenode.delivery.messages import (
 from edgenode.delivery.topics import HOME_ASSISTANT_STATUS, Topics
 from edgenode.errors import OutboxError
 from edgenode.records import CameraReport, Decision, Event, JsonObject, Message, ModelIdentity, Prediction
-from edgenode.settings import MqttSettings, OutboxSettings
+from edgenode.settings import CommandSettings, MqttSettings, OutboxSettings
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +59,7 @@ class PublisherOptions:
     """How links of the chain of evidence are hashed, for `outbox.chain`; the decision stage knows it."""
     hold_without_subscriber: bool = False
     """Keep an event while the broker answers that nobody subscribes to it (MQTT 5, reason code 16)."""
+    commands: CommandSettings = field(default_factory=CommandSettings)
 
 
 class Publisher:
@@ -108,7 +109,7 @@ class Publisher:
                 link_hash=options.link_hash if options.outbox.chain else None,
                 mailbox=self._mailbox,
                 link=self._link,
-                gate=Gate(self._topics, frozenset(verbs), observer, clock),
+                gate=Gate(self._topics, frozenset(verbs), observer, clock, options.commands),
                 worker=self._worker,
                 clock_check=ClockCheck(clock),
                 wake=self._wake,

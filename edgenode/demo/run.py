@@ -32,6 +32,8 @@ from edgenode.node import Node
 from edgenode.records import Decision, Event, JsonObject
 
 HTTP_PORT = 9464
+PICTURE_EVERY_S = 2
+"""How often the live page asks each camera it shows for a picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +139,9 @@ class _Demo:
         topics = f"{settings.mqtt.base_topic}/{settings.node.name}/#"
         host, port = "127.0.0.1", self._node.mqtt_port
         address = self._node.http_address or ("127.0.0.1", 0)
-        self._links = Links(f"http://{address[0]}:{address[1]}/metrics", host, port, topics)
+        here = f"http://{address[0]}:{address[1]}"
+        page = f"{here}/?refresh={PICTURE_EVERY_S}"
+        self._links = Links(page, f"{here}/metrics", host, port, topics)
         subscriber = Subscriber(host, port, topics)
         subscriber.start()
         self._subscriber = subscriber

@@ -13,6 +13,7 @@ from edgenode.errors import ConfigurationError
 from edgenode.records import Severity
 from edgenode.settings import (
     CameraSettings,
+    CommandSettings,
     HttpSettings,
     ModelSettings,
     MqttSettings,
@@ -74,6 +75,8 @@ def settings_of(scenes: Mapping[str, Scene], state_dir: Path, fps: float, http_p
         node=NodeSettings(name="demo", state_dir=state_dir, drain=2.0),
         mqtt=MqttSettings(host="embedded"),
         http=HttpSettings(listen=f"127.0.0.1:{http_port}"),
+        # any page in a browser may speak to a broker on loopback that asks for no password
+        commands=CommandSettings(disabled=["reload", "model_install", "model_activate", "model_rollback"]),
         models={name: ModelSettings(file=MODELS / f"{name}.onnx") for name in models},
         cameras=[_camera(name, scene, fps) for name, scene in scenes.items()],
         rules=[

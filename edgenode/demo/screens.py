@@ -51,7 +51,7 @@ class _Plain:
             self._greeted = True
             links = state.links
             print(
-                f"metrics {links.metrics_url}  mqtt://{links.mqtt_host}:{links.mqtt_port}/{links.topics}",
+                f"live page {links.page_url}  metrics {links.metrics_url}  mqtt://{links.mqtt_host}:{links.mqtt_port}/{links.topics}",
                 file=self._out,
             )
         for event in reversed(state.events):

@@ -64,6 +64,7 @@ class Spread:
 class Links:
     """Where others can look on."""
 
+    page_url: str
     metrics_url: str
     mqtt_host: str
     mqtt_port: int

@@ -115,6 +115,7 @@ def _links(state: DemoState) -> Table:
     assert state.links is not None
     links = state.links
     grid = Table.grid(padding=(0, 2))
+    grid.add_row(Text("live page", style="dim"), Text(links.page_url, style=f"link {links.page_url}"))
     grid.add_row(Text("metrics", style="dim"), links.metrics_url)
     grid.add_row(
         Text("topics", style="dim"),

@@ -16,6 +16,8 @@ from edgenode.records import F32, U8
 
 METADATA_KEY = "edgenode.card"
 """The key in the ONNX `metadata_props` under which the card's JSON stands."""
+MAX_CARD_CHARACTERS = 8 * 2**20
+"""A confusion matrix of 1,000 labels takes 3 million."""
 CARD_VERSION: Final = 1
 INPUT_NAME = "images"
 OUTPUT_NAME = "probabilities"
@@ -201,6 +203,10 @@ class ModelCard(_Strict):
 
 def parse_card(text: str, where: str) -> ModelCard:
     """The card in `text`, found in the file `where`. Raises ModelError naming every field that is wrong."""
+    if len(text) > MAX_CARD_CHARACTERS:
+        raise ModelError(
+            f"{where}: the model card has {len(text)} characters; at most {MAX_CARD_CHARACTERS} are read"
+        )
     try:
         return ModelCard.model_validate_json(text)
     except ValidationError as error:

@@ -19,6 +19,8 @@ from edgenode.records import Batch, DropReason, Prediction
 log = logging.getLogger(__name__)
 
 Deliver = Callable[[Sequence[Prediction]], None]
+Witness = Callable[[Batch, Sequence[Prediction]], None]
+"""Sees a batch and what was said of it, after `Deliver`. On the engine's thread: must be quick and not raise."""
 
 
 class InferenceObserver(Protocol):
@@ -59,6 +61,7 @@ class EngineOptions:
     """After the second failed batch in a row; doubles, with jitter, up to `longest_pause_s`."""
     longest_pause_s: float = 30.0
     clock: Clock = field(default_factory=SystemClock)
+    witness: Witness | None = None
 
 
 class Engine:
@@ -204,7 +207,7 @@ class Engine:
             self._failures_in_a_row = 0
         predictions = predictions_of(batch, outputs, classifier)
         if predictions:
-            self._hand_on(predictions)
+            self._hand_on(batch, predictions)
         self._observer.batch(self.model, len(batch.samples), infer_s)
         for seconds in batch.waited_s:
             self._observer.queue_seconds(seconds)
@@ -214,9 +217,11 @@ class Engine:
                 DropReason.NON_FINITE,
             )
 
-    def _hand_on(self, predictions: Sequence[Prediction]) -> None:
+    def _hand_on(self, batch: Batch, predictions: Sequence[Prediction]) -> None:
         try:
             self._deliver(predictions)
+            if self._options.witness is not None:
+                self._options.witness(batch, predictions)
             self._delivering = True
         except Exception:
             self._deliver_failures += 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 os.environ["ORT_DISABLE_TELEMETRY"] = (
@@ -16,7 +17,7 @@ os.environ["ORT_DISABLE_TELEMETRY"] = (
 
 import onnxruntime
 
-from edgenode.errors import ModelError
+from edgenode.errors import ModelError, ProviderError
 
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
@@ -52,7 +53,8 @@ def available_providers() -> tuple[str, ...]:
 
 
 def open_session(data: bytes, threads: int, provider: str, where: str) -> Any:
-    """An `InferenceSession` of the model in `data`. Raises ModelError, whatever onnxruntime raises.
+    """An `InferenceSession` of the model in `data`. Raises ModelError, whatever onnxruntime raises; ProviderError
+    where only the provider is to blame.
 
     Intra-op threads as given, without spinning: at 10 pictures a second two spinning threads burn 49.5 ms of
     CPU a picture, waiting ones 6.0. One inter-op thread, sequential, denormals as zero, errors alone logged.
@@ -61,7 +63,7 @@ def open_session(data: bytes, threads: int, provider: str, where: str) -> Any:
     if provider not in PROVIDERS:
         raise ModelError(f"{where}: unknown provider {provider!r}; one of {', '.join(PROVIDERS)}")
     if provider not in available_providers():
-        raise ModelError(
+        raise ProviderError(
             f"{where}: provider {provider!r} is not in this onnxruntime {runtime_version()}, which has "
             f"{', '.join(available_providers())}; install {_PACKAGES[provider]} or set inference.provider"
         )
@@ -79,14 +81,21 @@ def open_session(data: bytes, threads: int, provider: str, where: str) -> Any:
     if provider != "cpu":
         chain.append(PROVIDERS["cpu"])  # for single operators that the provider lacks
     try:
-        session = onnxruntime.InferenceSession(
-            data, options, providers=chain, enable_fallback=0, read_config_from_model=0
-        )
+        # on a thread of its own: making the first session leaves its thread taking denormal numbers as zero
+        with ThreadPoolExecutor(1, thread_name_prefix="open-model") as opening:
+            session = opening.submit(
+                onnxruntime.InferenceSession,
+                data,
+                options,
+                providers=chain,
+                enable_fallback=0,
+                read_config_from_model=0,
+            ).result()
     except Exception as error:  # Fail, InvalidGraph, InvalidProtobuf, RuntimeError, UnicodeDecodeError, …
         raise ModelError(f"{where}: onnxruntime refuses the model: {first_line(error)}") from error
     used: Sequence[str] = session.get_providers()
     if wanted not in used:
-        raise ModelError(
+        raise ProviderError(
             f"{where}: provider {provider!r} did not start; its libraries or its device are missing "
             f"(onnxruntime would have used {', '.join(used)})"
         )

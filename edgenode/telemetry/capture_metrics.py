@@ -45,6 +45,13 @@ class CaptureMetrics:
             ["camera", "result"],
             registry=registry,
         )
+        abandoned = Counter(
+            "edgenode_camera_threads_abandoned",
+            "Threads given up because they did not come back from their source; each was replaced.",
+            ["camera"],
+            registry=registry,
+        )
+        self._abandoned = Children[str, Counter](abandoned.labels)
         self._audits = Children[tuple[str, str], Counter](lambda key: audits.labels(*key))
         self._frames = Children[str, Counter](frames.labels)
         self._packets = Children[str, Counter](packets.labels)
@@ -78,6 +85,15 @@ class CaptureMetrics:
         """`stage` is one of decode, prepare, queue, infer, decide, deliver."""
         self._stages[stage].observe(max(0.0, seconds))
 
+    def stage_buckets(self, stage: str) -> dict[float, float]:
+        """Upper edge in seconds, infinity the last, to how many items took at most that long."""
+        return {
+            float(sample.labels["le"]): sample.value
+            for family in self._stages[stage].collect()
+            for sample in family.samples
+            if sample.name.endswith("_bucket")
+        }
+
     def camera_report(self, report: CameraReport) -> None:
         if report.status is CameraStatus.DISABLED:
             # Switched off on purpose: neither up nor down, and no alert may come of it.
@@ -97,6 +113,9 @@ class CaptureMetrics:
 
     def gate_audit(self, camera: str, caught: bool) -> None:
         self._audits[camera, "caught" if caught else "missed"].inc()
+
+    def thread_abandoned(self, camera: str) -> None:
+        self._abandoned[camera].inc()
 
     def forget_camera(self, camera: str) -> None:
         """Called when a reload took the camera away: its gauges go, its counters stay."""

@@ -35,16 +35,20 @@ class ThreadCpu(Collector):
         self._totals: dict[str, int] = {}
 
     def collect(self) -> Iterable[Metric]:
-        with self._lock:
-            self._update()
-            totals = dict(self._totals)
+        totals = self.seconds()
         family = CounterMetricFamily(
             "edgenode_cpu_seconds", "CPU time by thread, user and system.", labels=["thread"]
         )
-        for name, ticks in sorted(totals.items()):
-            family.add_metric([name], ticks * self._tick_s)
+        for name, seconds in sorted(totals.items()):
+            family.add_metric([name], seconds)
         if family.samples:
             yield family
+
+    def seconds(self) -> dict[str, float]:
+        """Thread's name to the CPU seconds of all threads of that name so far."""
+        with self._lock:
+            self._update()
+            return {name: ticks * self._tick_s for name, ticks in self._totals.items()}
 
     def describe(self) -> Iterable[Metric]:
         return [CounterMetricFamily("edgenode_cpu_seconds", "")]

@@ -11,7 +11,11 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from edgenode.clock import Clock, SystemClock
+from edgenode.telemetry.cpu_power import MODEL, CpuPower
 from edgenode.telemetry.energy_sources import (
+    BATTERY,
+    HWMON,
+    RAPL,
     EnergyCounter,
     PowerSensor,
     batteries,
@@ -19,10 +23,13 @@ from edgenode.telemetry.energy_sources import (
     rapl_counters,
 )
 
+Meter = EnergyCounter | PowerSensor | CpuPower
+
 MAX_GAP_S = 5.0
 """Power read further apart than this is not added up: what happened in between would be a guess."""
 MIN_STEP_S = 0.2
 """Readings closer together than this add noise and no knowledge; RAPL itself updates every millisecond."""
+_WIDEST = (HWMON, BATTERY, MODEL, RAPL)
 
 
 @dataclass(slots=True)
@@ -43,21 +50,45 @@ class EnergyMeter(Collector):
     call.
     """
 
-    def __init__(self, meters: Sequence[EnergyCounter | PowerSensor], clock: Clock | None = None) -> None:
+    def __init__(self, meters: Sequence[Meter], clock: Clock | None = None) -> None:
         self._clock: Clock = clock if clock is not None else SystemClock()
         self._accounts = [(meter, _Account()) for meter in meters]
         self._lock = threading.Lock()
         self._sampled_s: float | None = None
 
     @classmethod
-    def of_this_machine(cls) -> EnergyMeter:
-        """With every meter this process may read; often none."""
-        return cls([*rapl_counters(), *hwmon_meters(), *batteries()])
+    def of_this_machine(cls, modelled: CpuPower | None = None) -> EnergyMeter:
+        """With every meter this process may read, often none, and what is worked out from CPU time."""
+        meters: list[Meter] = [*rapl_counters(), *hwmon_meters(), *batteries()]
+        return cls(meters if modelled is None else [*meters, modelled])
 
     @property
     def sources(self) -> tuple[str, ...]:
         """The kinds of meter there are: `rapl`, `hwmon`, `battery`."""
         return tuple(sorted({meter.source for meter, _ in self._accounts}))
+
+    @property
+    def totals(self) -> frozenset[str]:
+        """The sources that measure a whole, not only parts of one."""
+        return frozenset(meter.source for meter, _ in self._accounts if meter.is_total)
+
+    def on_battery(self) -> bool:
+        """Whether a battery feeds the machine now."""
+        return any(
+            isinstance(meter, PowerSensor) and meter.source == BATTERY and meter.read_w() is not None
+            for meter, _ in self._accounts
+        )
+
+    def watts(self) -> float | None:
+        """What the machine draws now, from the source that covers the most of it; None where none is known.
+
+        The board's own sensor, the battery, the calibrated model, and last the processor's counters, which leave the
+        board out.
+        """
+        self.sample()
+        with self._lock:
+            by_source = self._watts()
+        return next((value for source in _WIDEST if (value := by_source.get(source)) is not None), None)
 
     def sample(self) -> None:
         """Read every meter now; a call too soon after the last does nothing."""
@@ -69,10 +100,10 @@ class EnergyMeter(Collector):
                 return
             self._sampled_s = now_s
             for meter, account in self._accounts:
-                if isinstance(meter, EnergyCounter):
-                    _count(meter, account, now_s)
-                else:
+                if isinstance(meter, PowerSensor):
                     _integrate(meter, account, now_s)
+                else:
+                    _count(meter, account, now_s)
 
     def joules(self, source: str) -> float | None:
         """Energy of the source's totals since the first reading; None where nothing was measured."""
@@ -87,20 +118,25 @@ class EnergyMeter(Collector):
     def collect(self) -> Iterable[Metric]:
         self.sample()
         energy, power = self.describe()
-        watts: dict[str, float | None] = {}
         with self._lock:
             for meter, account in self._accounts:
                 if account.joules is not None:
                     energy.add_metric([meter.domain, meter.source], account.joules)
-                if meter.is_total:
-                    # One unreadable part makes the sum unknown, not smaller.
-                    so_far = watts.get(meter.source, 0.0)
-                    known = so_far is not None and account.watts is not None
-                    watts[meter.source] = so_far + account.watts if known else None  # type: ignore[operator]
+            watts = self._watts()
         for source, value in sorted(watts.items()):
             if value is not None:
                 power.add_metric([source], value)
         return [family for family in (energy, power) if family.samples]
+
+    def _watts(self) -> dict[str, float | None]:
+        """Source to the sum of its totals. One unreadable part makes the sum unknown, not smaller."""
+        watts: dict[str, float | None] = {}
+        for meter, account in self._accounts:
+            if meter.is_total:
+                so_far = watts.get(meter.source, 0.0)
+                known = so_far is not None and account.watts is not None
+                watts[meter.source] = so_far + account.watts if known else None  # type: ignore[operator]
+        return watts
 
     def describe(self) -> tuple[CounterMetricFamily, GaugeMetricFamily]:
         return (
@@ -115,7 +151,7 @@ class EnergyMeter(Collector):
         )
 
 
-def _count(meter: EnergyCounter, account: _Account, now_s: float) -> None:
+def _count(meter: EnergyCounter | CpuPower, account: _Account, now_s: float) -> None:
     value_uj = meter.read_uj()
     last_uj, last_s = account.last_uj, account.last_s
     account.last_uj, account.last_s, account.watts = value_uj, now_s, None

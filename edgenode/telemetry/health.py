@@ -55,6 +55,7 @@ class Health:
         self._beats: dict[str, float] = {}
         self._watched: dict[str, _Watched] = {}
         self._conditions: dict[str, tuple[bool, str]] = {}
+        self._lost: dict[str, str] = {}
         self._required: tuple[str, ...] = ()
 
     def beat(self, name: str) -> None:
@@ -74,6 +75,11 @@ class Health:
             self._watched.pop(name, None)
             self._conditions.pop(name, None)
 
+    def lost(self, name: str, reason: str) -> None:
+        """A part is gone for good: failed from now on, whatever else is reported."""
+        with self._lock:
+            self._lost[name] = reason
+
     def condition(self, name: str, ok: bool, reason: str = "") -> None:
         """What a part says of itself; the newest word counts. `reason` is for people."""
         with self._lock:
@@ -89,11 +95,12 @@ class Health:
         with self._lock:
             watched, beats = dict(self._watched), dict(self._beats)
             conditions, required = dict(self._conditions), self._required
+            stuck = [f"{name}: {reason}" for name, reason in sorted(self._lost.items())]
         # The clock is read after the beats, so that no age is negative; heartbeats are called without the
         # lock, because a stage may hold its own lock while it reports a condition.
         for name, beat in beats.items():
             watched.setdefault(name, _Watched(partial(float, beat), BEAT_LIMIT_S))
-        stuck = [
+        stuck += [
             reason
             for name, watch in sorted(watched.items())
             if (reason := self._stuck(name, watch.heartbeat, watch.limit_s)) is not None

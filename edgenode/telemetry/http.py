@@ -1,17 +1,17 @@
-"""The node's own HTTP listener: /metrics, /healthz, /readyz, /status.json and a status page.
+"""The node's own HTTP listener: /metrics, /healthz, /readyz, /status.json, a status page and the live page.
 
 The standard library's threading server, bounded: at most `MAX_CONNECTIONS` at once (more are answered 503
 without a thread), one request a connection, `request_limit_s` for all of it, small requests, no request body.
 A scraper, a probe and a browser need no more; an asynchronous framework would bring a dependency and an event
-loop for three requests a minute. There is no authentication: it listens on loopback unless told otherwise.
+loop for three requests a minute. It listens on loopback unless told otherwise; `http_access` says who may ask.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -22,8 +22,9 @@ from typing import Any
 from edgenode.errors import ConfigurationError
 from edgenode.records import JsonObject
 from edgenode.telemetry.health import Health
+from edgenode.telemetry.http_access import Access
+from edgenode.telemetry.http_content import PROBES, Answer, Content, Request, text
 from edgenode.telemetry.metrics import Metrics
-from edgenode.telemetry.page import status_page
 
 log = logging.getLogger(__name__)
 
@@ -40,12 +41,8 @@ _HEADERS = (
     ("Referrer-Policy", "no-referrer"),
     ("Cross-Origin-Resource-Policy", "same-origin"),
     ("Cache-Control", "no-store"),
-    (
-        "Content-Security-Policy",
-        "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
-        "frame-ancestors 'none'",
-    ),
 )
+_ASK = (("WWW-Authenticate", 'Bearer realm="edgenode"'), ("WWW-Authenticate", 'Basic realm="edgenode"'))
 _BUSY = (
     b"HTTP/1.0 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 )
@@ -64,11 +61,13 @@ class HttpServer:
         metrics: Metrics,
         health: Health,
         page: Callable[[], JsonObject],
+        access: Access = Access(),  # noqa: B008 - frozen
         request_limit_s: float = REQUEST_LIMIT_S,
     ) -> None:
         self._listen = listen
+        self._access = access
         self._request_limit_s = request_limit_s
-        self._content = _Content(metrics, health, page)
+        self._content = Content(metrics, health, page)
         self._server: _BoundedServer | None = None
         self._thread: threading.Thread | None = None
 
@@ -81,10 +80,12 @@ class HttpServer:
         return str(host), int(port)
 
     def start(self) -> None:
-        """Raises ConfigurationError at once when the address cannot be had: trying again would not help."""
+        """Raises ConfigurationError at once when the address cannot be had, or a file of `access` cannot be
+        used: trying again would not help."""
+        self._access.prove()
         host, port = self._listen
         try:
-            self._server = _BoundedServer(self._listen, self._content, self._request_limit_s)
+            self._server = _BoundedServer(self._listen, self._content, self._access, self._request_limit_s)
         except (OSError, OverflowError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             raise ConfigurationError(
@@ -110,57 +111,15 @@ class HttpServer:
         return server.cut_and_join(timeout_s) and not thread.is_alive()
 
 
-class _Content:
-    """What the paths answer: (status, content type, body, more headers)."""
-
-    def __init__(self, metrics: Metrics, health: Health, page: Callable[[], JsonObject]) -> None:
-        self._metrics = metrics
-        self._health = health
-        self._page = page
-
-    def answer(
-        self, path: str, accept: str, accept_encoding: str
-    ) -> tuple[HTTPStatus, str, bytes, tuple[tuple[str, str], ...]]:
-        if path == "/metrics":
-            exposition = self._metrics.expose(accept, accept_encoding)
-            more = (("Content-Encoding", "gzip"),) if exposition.gzipped else ()
-            vary = (("Vary", "Accept, Accept-Encoding"),)
-            return HTTPStatus.OK, exposition.content_type, exposition.body, more + vary
-        report = self._health.report()
-        if path == "/healthz":
-            status = HTTPStatus.OK if report.alive else HTTPStatus.SERVICE_UNAVAILABLE
-            return _json(status, {"status": report.status, "reasons": report.reasons})
-        if path == "/readyz":
-            status = HTTPStatus.OK if report.ready else HTTPStatus.SERVICE_UNAVAILABLE
-            return _json(status, {"ready": report.ready, "reasons": report.not_ready})
-        if path in ("/", "/status.json"):
-            state: JsonObject = {
-                "health": {"status": report.status, "reasons": report.reasons, "ready": report.ready},
-                **self._page(),
-            }
-            if path == "/status.json":
-                return _json(HTTPStatus.OK, state)
-            return HTTPStatus.OK, "text/html; charset=utf-8", status_page(state).encode(), ()
-        return _text(HTTPStatus.NOT_FOUND, "not found: try /metrics /healthz /readyz /status.json /")
-
-
-def _json(
-    status: HTTPStatus, value: JsonObject
-) -> tuple[HTTPStatus, str, bytes, tuple[tuple[str, str], ...]]:
-    body = json.dumps(value, ensure_ascii=False, default=str, indent=1).encode() + b"\n"
-    return status, "application/json", body, ()
-
-
-def _text(status: HTTPStatus, text: str) -> tuple[HTTPStatus, str, bytes, tuple[tuple[str, str], ...]]:
-    return status, "text/plain; charset=utf-8", text.encode() + b"\n", ()
-
-
 class _BoundedServer(HTTPServer):
     allow_reuse_address = True
     request_queue_size = 16
 
-    def __init__(self, listen: tuple[str, int], content: _Content, request_limit_s: float) -> None:
+    def __init__(
+        self, listen: tuple[str, int], content: Content, access: Access, request_limit_s: float
+    ) -> None:
         self.content = content
+        self.access = access
         self._request_limit_s = request_limit_s
         self._lock = threading.Lock()
         self._open: dict[socket.socket, float] = {}
@@ -178,6 +137,16 @@ class _BoundedServer(HTTPServer):
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        request, address = super().get_request()
+        try:
+            return self.access.wrap(request), address
+        except OSError as error:
+            # files of certificates that are being replaced, as a rule; the library drops the connection
+            log.warning("an HTTP connection cannot be secured: %s", error)
+            request.close()
+            raise
 
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._lock:
@@ -201,9 +170,12 @@ class _BoundedServer(HTTPServer):
 
     def _serve(self, request: socket.socket, client_address: Any) -> None:
         try:
+            if isinstance(request, ssl.SSLSocket):
+                request.settimeout(_IDLE_LIMIT_S)
+                request.do_handshake()
             self.finish_request(request, client_address)
-        except OSError:
-            log.debug("an HTTP client went away")
+        except OSError as error:
+            log.debug("an HTTP client went away: %s", error)
         except Exception:
             log.exception("an HTTP request failed")
         finally:
@@ -232,7 +204,8 @@ class _BoundedServer(HTTPServer):
 
 def _cut(request: socket.socket) -> None:
     with contextlib.suppress(OSError):
-        request.shutdown(socket.SHUT_RDWR)
+        # not the method of SSLSocket, which would let another thread go on without TLS
+        socket.socket.shutdown(request, socket.SHUT_RDWR)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -254,48 +227,52 @@ class _Handler(BaseHTTPRequestHandler):
         raise AttributeError(name)
 
     def _refuse_method(self) -> None:
-        status, content_type, body, _ = _text(HTTPStatus.METHOD_NOT_ALLOWED, "only GET and HEAD")
-        self._send(status, content_type, body, (("Allow", "GET, HEAD"),), with_body=True)
+        self._send(text(HTTPStatus.METHOD_NOT_ALLOWED, "only GET and HEAD", ("Allow", "GET, HEAD")))
 
     def _answer(self, *, with_body: bool) -> None:
         if len(self.path) > _MAX_PATH:
-            self._send(*_text(HTTPStatus.REQUEST_URI_TOO_LONG, "too long"), with_body=with_body)
+            self._send(text(HTTPStatus.REQUEST_URI_TOO_LONG, "too long"), with_body=with_body)
             return
-        path = self.path.partition("?")[0]
-        accept = ",".join(self.headers.get_all("Accept", []))
-        encoding = ",".join(self.headers.get_all("Accept-Encoding", []))
+        path, _, query = self.path.partition("?")
         try:
-            answer = self.server.content.answer(path, accept, encoding)
+            permitted = self.server.access.permits(self.headers.get("Authorization", ""))
+            answer = self._permitted(path, query) if permitted else self._stranger(path)
         except Exception:
             log.exception("answering GET %s failed", path if path.isascii() and path.isprintable() else "?")
-            answer = _text(HTTPStatus.INTERNAL_SERVER_ERROR, "an internal fault; see the log")
-        self._send(*answer, with_body=with_body)
+            answer = text(HTTPStatus.INTERNAL_SERVER_ERROR, "an internal fault; see the log")
+        self._send(answer, with_body=with_body)
 
-    def _send(
-        self,
-        status: HTTPStatus,
-        content_type: str,
-        body: bytes,
-        more: tuple[tuple[str, str], ...],
-        *,
-        with_body: bool,
-    ) -> None:
-        self.send_response_only(status)
+    def _permitted(self, path: str, query: str) -> Answer:
+        accept = ",".join(self.headers.get_all("Accept", []))
+        encoding = ",".join(self.headers.get_all("Accept-Encoding", []))
+        return self.server.content.answer(Request(path, query, accept, encoding))
+
+    def _stranger(self, path: str) -> Answer:
+        if path in PROBES:
+            return self.server.content.answer(Request(path, permitted=False))
+        if "Authorization" in self.headers:
+            log.warning("HTTP: a wrong token from %s", self.client_address[0])
+        return text(HTTPStatus.UNAUTHORIZED, "a token is needed", *_ASK)
+
+    def _send(self, answer: Answer, *, with_body: bool = True) -> None:
+        self.send_response_only(answer.status)
         self.send_header("Date", self.date_time_string())
-        self.send_header("Content-Type", content_type)
-        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Type", answer.content_type)
+        self.send_header("Content-Length", str(len(answer.body)))
         self.send_header("Connection", "close")
-        for name, value in more + _HEADERS:
+        said = {name for name, _ in answer.headers}
+        usual = (each for each in _HEADERS if each[0] not in said)
+        for name, value in (*answer.headers, ("Content-Security-Policy", answer.policy), *usual):
             self.send_header(name, value)
         self.end_headers()
         if with_body:
-            self.wfile.write(body)
+            self.wfile.write(answer.body)
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """The library calls this for requests it cannot parse; its page would repeat what the client sent."""
         del message, explain
         status = HTTPStatus(code)
-        self._send(*_text(status, status.phrase), with_body=True)
+        self._send(text(status, status.phrase))
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
         """A scrape every few seconds is no news."""

@@ -67,18 +67,11 @@ class InferenceMetrics:
             buckets=_CONFIDENCE_BUCKETS,
             registry=registry,
         )
-        joules = Counter(
-            "edgenode_inference_joules",
-            "Energy attributed to a model's inference; absent where no meter is readable.",
-            ["model"],
-            registry=registry,
-        )
         self._inferences = Children[str, Counter](inferences.labels)
         self._sizes = Children[str, Histogram](sizes.labels)
         self._lost = Children[tuple[str, str], Counter](lambda key: lost.labels(*key))
         self._failures = Children[tuple[str, str], Counter](lambda key: failures.labels(*key))
         self._confidence = Children[str, Histogram](confidence.labels)
-        self._joules = Children[str, Counter](joules.labels)
         self._drift = LateGauge(
             registry,
             "edgenode_drift_psi",
@@ -132,10 +125,6 @@ class InferenceMetrics:
             self._drift.drop(model)
         else:
             self._drift.set(psi, model)
-
-    def inference_joules(self, model: str, joules: float) -> None:
-        """Adds measured joules; never called with an estimate that has no meter behind it."""
-        self._joules[model].inc(joules)
 
     def model_serving(self, identity: ModelIdentity) -> None:
         """Called at start and after each swap; the model it replaces goes."""

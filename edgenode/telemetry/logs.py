@@ -10,14 +10,18 @@ import json
 import logging
 import re
 import sys
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import TracebackType
 from typing import IO, Literal
 
 from edgenode.telemetry.redaction import Redactor
+
+log = logging.getLogger(__name__)
 
 LogForm = Literal["text", "journal", "json"]
 _PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
@@ -51,6 +55,25 @@ def set_up_logging(
     root.setLevel(level.upper())
     logging.captureWarnings(True)
     return handler
+
+
+def log_uncaught() -> None:
+    """From now on what nobody caught, on any thread, is logged: as one record, secrets taken out.
+
+    Python would write it to standard error itself, with the text of the exception as it is.
+    """
+    sys.excepthook = _uncaught
+    threading.excepthook = lambda hooked: _uncaught(
+        hooked.exc_type, hooked.exc_value or hooked.exc_type(), hooked.exc_traceback
+    )
+    sys.unraisablehook = lambda hooked: _uncaught(
+        hooked.exc_type, hooked.exc_value or hooked.exc_type(), hooked.exc_traceback
+    )
+
+
+def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if not issubclass(kind, SystemExit):
+        log.critical("nobody caught this", exc_info=(kind, error, trace))
 
 
 class RedactingFormatter(logging.Formatter):

@@ -13,9 +13,12 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 import edgenode
 from edgenode.telemetry.capture_metrics import CaptureMetrics
+from edgenode.telemetry.collect_metrics import CollectMetrics
 from edgenode.telemetry.cpu import ThreadCpu
 from edgenode.telemetry.delivery_metrics import DeliveryMetrics
+from edgenode.telemetry.energy_metrics import EnergyMetrics
 from edgenode.telemetry.inference_metrics import InferenceMetrics
+from edgenode.telemetry.temperature import Temperature
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +30,8 @@ class Exposition:
     gzipped: bool
 
 
-class Metrics(CaptureMetrics, InferenceMetrics, DeliveryMetrics):
-    """One node's metrics; is the observer of capture, inference and delivery at once.
+class Metrics(CaptureMetrics, InferenceMetrics, DeliveryMetrics, EnergyMetrics, CollectMetrics):
+    """One node's metrics; is the observer of capture, inference, delivery and the collector at once.
 
     Built by the node before any stage. Methods may be called from any thread, cost microseconds and never
     raise on what a stage can pass. Two nodes in one process do not share anything.
@@ -41,8 +44,12 @@ class Metrics(CaptureMetrics, InferenceMetrics, DeliveryMetrics):
         CaptureMetrics.__init__(self, self.registry)
         InferenceMetrics.__init__(self, self.registry, self.stage_seconds)
         DeliveryMetrics.__init__(self, self.registry, self.stage_seconds)
+        EnergyMetrics.__init__(self, self.registry)
+        CollectMetrics.__init__(self, self.registry)
         ProcessCollector(registry=self.registry)
-        self.registry.register(ThreadCpu())
+        self.threads = ThreadCpu()
+        self.registry.register(self.threads)
+        self.registry.register(Temperature())
         Gauge(
             "edgenode_build_info", "What runs here.", ["version", "python", "machine"], registry=self.registry
         ).labels(edgenode.__version__, platform.python_version(), platform.machine()).set(1)
@@ -60,14 +67,15 @@ class Metrics(CaptureMetrics, InferenceMetrics, DeliveryMetrics):
             # A version that is not a number: answer as if nothing had been asked for.
             encode, content_type = choose_encoder("")
         body = encode(self.registry)
-        gzipped = _accepts_gzip(accept_encoding)
+        gzipped = accepts_gzip(accept_encoding)
         if gzipped:
             # Level 1: scrapes repeat every few seconds and text shrinks tenfold even so.
             body = gzip.compress(body, compresslevel=1, mtime=0)
         return Exposition(body, content_type, gzipped)
 
 
-def _accepts_gzip(header: str) -> bool:
+def accepts_gzip(header: str) -> bool:
+    """Whether an `Accept-Encoding` header allows gzip."""
     for part in header.lower().split(","):
         coding, _, parameter = part.strip().partition(";")
         if coding.strip() in ("gzip", "*"):

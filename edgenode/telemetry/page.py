@@ -1,4 +1,4 @@
-"""The status page: the same JSON as /status.json, laid out for a person. No script, no outside resource."""
+"""The status page: the same JSON as /status.json, laid out for a person whose browser runs no script."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def status_page(state: JsonObject) -> str:
         f"<style>{_STYLE}</style></head><body><h1>{escape(title)} "
         f'<span class="status {escape(status)}">{escape(status)}</span></h1>'
         f"{f'<ul>{reasons}</ul>' if reasons else ''}{sections}"
-        '<footer><a href="/metrics">metrics</a> · <a href="/healthz">health</a> · '
+        '<footer><a href="/">live page</a> · <a href="/metrics">metrics</a> · <a href="/healthz">health</a> · '
         '<a href="/readyz">readiness</a> · <a href="/status.json">this page as JSON</a></footer>'
         "</body></html>"
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import typing
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +16,7 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from edgenode import settings as settings_module
+import edgenode
 from edgenode.settings import Settings
 from edgenode.settings_values import parse_duration, parse_size
 from scripts.reference.source_text import attribute_docstrings, cell
@@ -35,6 +37,7 @@ _PATTERNS = {
     r"^[0-9a-f]{64}$": "64 hexadecimal digits",
     r"^(\[[0-9a-fA-F:]+\]|[^:\[\]\s]+):\d{1,5}$": "host:port",
     r"^[^+#\s/][^+#\s]*[^+#\s/]$": "topic",
+    r"^wss?://[^\s/@?#]+(/[^\s?#]*)?$": "`ws://` or `wss://` address",
 }
 _COMPUTED = {"default_node_name": "the host name"}
 HEAD = """# Configuration
@@ -79,7 +82,10 @@ class Table:
 
 def tables() -> list[Table]:
     """Every table of the file in the order of the settings tree, each after the one it stands in."""
-    docs = attribute_docstrings(settings_module)
+    docs: dict[tuple[str, str], str] = {}
+    for found_module in pkgutil.iter_modules(edgenode.__path__, "edgenode."):
+        if found_module.name.startswith("edgenode.settings"):
+            docs |= attribute_docstrings(importlib.import_module(found_module.name))
     found: list[Table] = []
     for name, field in Settings.model_fields.items():
         model = model_in(field.annotation)

@@ -97,6 +97,12 @@ OVERVIEW = Dashboard(
             unit="s",
         ),
         Panel("Events that wait", (Query("edgenode_outbox_messages", "{{instance}}"),)),
+        Panel(
+            "Certificates end in",
+            (Query("edgenode_certificate_expiry_timestamp_seconds - time()", "{{instance}}"),),
+            unit="s",
+            text="Of the node's own certificate; renew it before it is 0.",
+        ),
     ),
     one_node=False,
 )
@@ -170,6 +176,25 @@ NODE = Dashboard(
             (Query(_rate("edgenode_inference_failures_total", "model, reason"), "{{model}} {{reason}}"),),
             unit="ops",
         ),
+        Panel(
+            "Pictures to label",
+            (
+                Query(f"edgenode_collect_pictures{{{_matchers()}}}", "on the disk"),
+                Query(
+                    f"sum by (rule, why) (increase(edgenode_collect_kept_total{{{_matchers()}}}[1h]))",
+                    "kept an hour: {{rule}} {{why}}",
+                ),
+                Query(
+                    f"sum by (reason) (increase(edgenode_collect_dropped_total{{{_matchers()}}}[1h]))",
+                    "not kept an hour: {{reason}}",
+                ),
+            ),
+        ),
+        Panel(
+            "Pictures on the disk",
+            (Query(f"edgenode_collect_bytes{{{_matchers()}}}", "bytes"),),
+            unit="bytes",
+        ),
         Panel("Models", (Query(f"edgenode_model_info{{{_matchers()}}}"),), kind="table"),
         Panel(
             "Steps of events an hour",
@@ -190,7 +215,27 @@ NODE = Dashboard(
             ),
         ),
         Panel(
-            "Outbox on the disk", (Query(f"edgenode_outbox_bytes{{{_matchers()}}}", "bytes"),), unit="bytes"
+            "Outbox on the disk",
+            (
+                Query(f"edgenode_outbox_bytes{{{_matchers()}}}", "taken"),
+                Query(f"edgenode_outbox_limit_bytes{{{_matchers()}}}", "may take"),
+            ),
+            unit="bytes",
+            text="Delivered events stay for outbox.keep and make room first.",
+        ),
+        Panel(
+            "Disk",
+            (
+                Query(f"edgenode_disk_free_bytes{{{_matchers()}}}", "free"),
+                Query(f"edgenode_disk_bytes{{{_matchers()}}}", "size"),
+            ),
+            unit="bytes",
+        ),
+        Panel(
+            "Clock",
+            (Query(f"edgenode_clock_synchronised{{{_matchers()}}}", "synchronised"),),
+            kind="state-timeline",
+            bad_under=1,
         ),
         Panel(
             "Broker",

@@ -34,8 +34,9 @@ _COMMANDS = """
 ## Commands
 
 Publish a JSON object, or nothing for a command without arguments, on `commands/<verb>` with QoS 1 and **not**
-retained. At most 4 KiB; ten a second. The reply goes to the request's response topic (MQTT 5, with its correlation
-data), otherwise to `replies/<verb>`. Every request that is let in is answered exactly once.
+retained. At most 4 KiB; `commands.rate` a second, ten unless set; `commands.disabled` refuses single ones. The reply
+goes to the request's response topic (MQTT 5, with its correlation data), otherwise to `replies/<verb>`. Every request
+that is let in is answered exactly once.
 
     mosquitto_pub -t edgenode/v1/gateway-7/commands/snapshot -q 1 -m '{"args": {"camera": "line_1"}}'
 
@@ -43,8 +44,8 @@ data), otherwise to `replies/<verb>`. Every request that is let in is answered e
 |---|---|---|---|
 """
 _CODES = """
-Codes of errors: `unknown_verb` `too_large` `invalid` `expired` `busy` `stopping` `unknown_camera` `unknown_rule`
-`bad_arguments` `no_frame` `retry` (try again later) `failed` `internal` (see the node's log).
+Codes of errors: `unknown_verb` `disabled` `too_large` `invalid` `expired` `busy` `stopping` `unknown_camera`
+`unknown_rule` `bad_arguments` `no_frame` `retry` (try again later) `failed` `internal` (see the node's log).
 """
 
 

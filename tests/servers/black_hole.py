@@ -9,8 +9,8 @@ import threading
 class BlackHole:
     """Listens on loopback from `__enter__` to `__exit__`."""
 
-    def __init__(self) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0))
+    def __init__(self, port: int = 0) -> None:
+        self._listener = socket.create_server(("127.0.0.1", port))
         self.port: int = self._listener.getsockname()[1]
         self.connections: list[socket.socket] = []
         self._thread = threading.Thread(target=self._accept, name="black-hole")

@@ -7,6 +7,7 @@ import hashlib
 import http.server
 import socket
 import threading
+import time
 from dataclasses import dataclass, field
 
 
@@ -29,8 +30,12 @@ class Behaviour:
     status: int = 200
     content_type: str = "image/jpeg"
     at: int = 0
+    location: str = ""
+    """Where `/moved` sends those who ask for it."""
     stall: threading.Event = field(default_factory=threading.Event)
     """Set: the stream stops, the connection stays."""
+    sent_at_s: dict[int, float] = field(default_factory=dict)
+    """Place in `pictures` to the monotonic instant at which a stream last gave it away."""
     requests: list[tuple[str, int]] = field(default_factory=list)
     """Path and status of every answer."""
 
@@ -107,6 +112,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._stream()
         elif self.path.startswith("/still"):
             self._still()
+        elif self.path == "/moved":
+            self._answer(302, {"Location": self.behaviour.location}, b"")
         else:
             self._answer(404, {}, b"")
 
@@ -141,7 +148,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             if behaviour.stall.is_set():
                 self.closing.wait(0.05)
                 continue
-            body = behaviour.pictures[sent % len(behaviour.pictures)]
+            place = sent % len(behaviour.pictures)
+            body = behaviour.pictures[place]
+            behaviour.sent_at_s[place] = time.monotonic()
             self.wfile.write(self._part(body))
             sent += 1
             if behaviour.frames and sent == behaviour.frames:

@@ -37,10 +37,18 @@ def eventually(condition: Callable[[], Any], what: str, patience_s: float = PATI
 
 
 class Daemon:
-    """`edgenode run --config FILE`. Its standard error goes to `log`."""
+    """`edgenode run --config FILE`. Its standard error goes to `log`.
 
-    def __init__(self, config: Path, environment: dict[str, str] | None = None) -> None:
+    `sabotage` is Python that runs in the process before the node does: for faults that nothing outside can cause.
+    """
+
+    def __init__(
+        self, config: Path, environment: dict[str, str] | None = None, sabotage: str | None = None
+    ) -> None:
         self.config = config
+        self._program = ["-m", "edgenode"]
+        if sabotage is not None:
+            self._program = ["-c", f"{sabotage}\nfrom edgenode.cli import main\nmain()"]
         self.log = config.with_suffix(".log")
         self._environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
@@ -48,7 +56,7 @@ class Daemon:
     def start(self) -> Self:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "edgenode", "run", "--config", str(self.config)],
+                [sys.executable, *self._program, "run", "--config", str(self.config)],
                 stderr=log,
                 stdout=log,
                 env=self._environment,

@@ -89,9 +89,9 @@ class Plant:
         self.config.write_text(self.text())
         return self.config
 
-    def node(self, environment: dict[str, str] | None = None) -> Daemon:
+    def node(self, environment: dict[str, str] | None = None, sabotage: str | None = None) -> Daemon:
         """The node of this configuration, not started."""
-        return Daemon(self.write(), environment)
+        return Daemon(self.write(), environment, sabotage)
 
     def listener(self) -> Listener:
         return Listener(self.mqtt_port, ROOT)
@@ -130,7 +130,9 @@ def start() -> Iterator[StartNode]:
     """`start(plant)` starts a node that is killed after the test, whatever happens in it."""
     with ExitStack() as stack:
 
-        def begin(plant: Plant, environment: dict[str, str] | None = None) -> Daemon:
-            return stack.enter_context(plant.node(environment))
+        def begin(
+            plant: Plant, environment: dict[str, str] | None = None, sabotage: str | None = None
+        ) -> Daemon:
+            return stack.enter_context(plant.node(environment, sabotage))
 
         yield begin

@@ -126,3 +126,42 @@ def test_an_open_event_survives_the_end_of_the_process(
     assert events[0]["boot"] != events[1]["boot"]
     assert events[1]["reason"]
     assert again.stop() == 0
+
+
+def test_after_a_power_cut_states_open_events_and_undelivered_ones_are_there_again(
+    plant: Plant, listener: Listener, start: StartNode, mosquitto_broker: MosquittoBroker
+) -> None:
+    """The broker is away, so that the outbox is full; the writing of states is torn off in the middle."""
+    plant.camera("line_1", plant.clip(("bright", 2.0)), loop=True, fps=10)
+    plant.camera("line_2", plant.clip(("dark", 0.5), ("bright", 0.5), name="blink.mp4"), loop=True, fps=10)
+    plant.rule("lit", 'line_1.frame == "bright"')
+    plant.rule("blink", 'line_2.frame == "bright"')
+    node = start(plant)
+    opened = listener.wait_events("lit", 1)[0]
+    listener.wait_events("blink", 1)
+    mosquitto_broker.stop()
+    eventually(lambda: node.metric("edgenode_outbox_messages") >= 4, "events wait")
+    state = plant.folder / "state"
+    eventually(lambda: opened["id"] in (state / "memory.json").read_text(), "the event is remembered")
+    node.signal(signal.SIGKILL)
+    node.process.wait()
+    whole = (state / "memory.json").read_bytes()
+    (state / "memory.new").write_bytes(whole[: len(whole) // 2])
+    (state / "discovery.new").write_bytes(b"")
+    with (state / "outbox" / "outbox.db-wal").open("ab") as log:
+        log.write(b"\0torn" * 300)
+    mosquitto_broker.start()
+    listener.wait_subscribed()
+    plant.clip(("dark", 2.0))
+    again = start(plant).wait_until_ready()
+    ended = eventually(
+        lambda: next((e for e in listener.events("lit") if e["event_type"] == "end"), None), "the end"
+    )
+    assert (ended["id"], ended["n"]) == (opened["id"], 1)
+    eventually(lambda: again.metric("edgenode_outbox_messages") == 0, "all is delivered")
+    numbers = sorted({each["seq"] for rule in ("lit", "blink") for each in listener.events(rule)})
+    assert numbers == list(range(1, numbers[-1] + 1))
+    region = listener.wait_last("cameras/line_1/regions/frame/state", lambda state: state["label"] == "dark")
+    assert region
+    assert again.stop() == 0
+    assert not list(state.glob("*.unreadable"))

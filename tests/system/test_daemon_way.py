@@ -43,7 +43,9 @@ def test_states_classifications_and_one_event_of_a_file_camera_arrive(
         "cameras/line_1/regions/frame/state",
     }
     info = listener.wait_last("info", lambda info: "cameras" in info)
-    assert info["cameras"] == [{"name": "line_1", "regions": [{"name": "frame", "model": "tiny"}]}]
+    assert info["cameras"] == [
+        {"name": "line_1", "regions": [{"name": "frame", "model": "tiny", "outline": None}]}
+    ]
     assert node.stop() == 0
     assert listener.wait_last("state", lambda state: state["state"] == "stopped")["pid"] == node.process.pid
 

@@ -53,7 +53,7 @@ def test_ctrl_c_ends_it_with_a_summary_and_leaves_nothing(tmp_path: Path) -> Non
     try:
         assert process.stdout is not None
         first = process.stdout.readline()
-        assert first.startswith("metrics http://127.0.0.1:"), first
+        assert first.startswith("live page http://127.0.0.1:"), first
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=PATIENCE_S)
     finally:

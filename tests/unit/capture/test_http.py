@@ -9,7 +9,7 @@ import pytest
 from edgenode.capture.opening import open_source
 from edgenode.capture.source import Source, SourceIdleError, SourceOptions
 from edgenode.clock import SystemClock
-from edgenode.errors import PictureError, SourceError, SourceRefusedError
+from edgenode.errors import CredentialsRefusedError, PictureError, SourceError, SourceRefusedError
 from edgenode.records import U8
 from tests.capture_parts import read_on
 from tests.clips import jpeg, number_of, numbered
@@ -90,7 +90,7 @@ def test_credentials_of_the_url_open_the_camera_and_wrong_ones_are_refused(
 
 
 @pytest.mark.parametrize(
-    ("status", "kind"), [(404, SourceRefusedError), (403, SourceRefusedError), (503, SourceError)]
+    ("status", "kind"), [(404, SourceRefusedError), (403, CredentialsRefusedError), (503, SourceError)]
 )
 def test_a_refusal_is_told_from_a_failure(
     http_camera: StartHttp, status: int, kind: type[SourceError]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 from hypothesis import given
@@ -62,3 +63,16 @@ def test_a_gap_is_not_caught_up() -> None:
 def test_time_that_goes_backwards_starts_the_grid_anew() -> None:
     times = [1000.0 + index * 0.04 for index in range(50)] + [index * 0.04 for index in range(50)]
     assert taken(5.0, times) == [*range(0, 50, 5), *range(50, 100, 5)]
+
+
+@given(st.floats(0.05, 1.0), st.sampled_from([0.0, 5.0]))
+def test_a_pace_takes_its_share_evenly(pace: float, fps: float) -> None:
+    schedule, at_full = FrameSchedule(fps), FrameSchedule(fps)
+    times = [index / 25.0 for index in range(500)]
+    due = [index for index, time_s in enumerate(times) if at_full.due(time_s)]
+    paced = [index for index, time_s in enumerate(times) if schedule.due(time_s, pace)]
+    assert set(paced) <= set(due)
+    assert abs(len(paced) - pace * len(due)) <= 1.0
+    place = {index: number for number, index in enumerate(due)}
+    gaps = [place[after] - place[before] for before, after in itertools.pairwise(paced)]
+    assert not gaps or max(gaps) - min(gaps) <= 1

@@ -189,6 +189,23 @@ def _open_and_read(path: Path) -> None:
         source.close()
 
 
+def test_a_title_that_is_no_utf8_is_no_reason_not_to_play_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "titled.mkv"
+    container = av.open(str(path), "w")
+    container.metadata["title"] = "M\u00fcnchen"
+    stream = container.add_stream("libx264", rate=25)
+    stream.width, stream.height, stream.pix_fmt = 320, 180, "yuv420p"
+    container.mux(stream.encode(av.VideoFrame.from_ndarray(numbered(3), format="rgb24")))
+    container.mux(stream.encode())
+    container.close()
+    data = path.read_bytes()
+    assert "M\u00fcnchen".encode() in data
+    path.write_bytes(data.replace("M\u00fcnchen".encode(), b"M\xfcnchenn"))
+    source = opened(path)
+    assert number_of(source.read().rgb()) == 3
+    source.close()
+
+
 def test_a_playlist_cannot_make_the_node_open_addresses(tmp_path: Path) -> None:
     path = tmp_path / "list.m3u8"
     path.write_text("#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nhttp://127.0.0.1:1/a.ts\n#EXT-X-ENDLIST\n")

@@ -225,15 +225,16 @@ def test_a_model_behind_a_closed_folder_is_told_and_does_not_crash(tmp_path: Pat
 def test_what_works_and_may_not_be_meant_is_a_warning(tmp_path: Path) -> None:
     found = loaded(
         tmp_path,
-        f'[http]\nlisten = "0.0.0.0:9464"\n[mqtt]\nhost = "10.0.0.9"\nallow_insecure = true\nusername = "g"\n'
+        '[http]\nlisten = "0.0.0.0:9464"\ntoken_file = "token"\n'
+        '[mqtt]\nhost = "10.0.0.9"\nallow_insecure = true\nusername = "g"\n'
         f'password = "{CANARY}"\n',
     )
     found.path.chmod(0o644)
     texts = [warning.replace(f"{tmp_path}/", "").split(";")[0] for warning in warnings(found)]
     assert texts == [
-        "edgenode.toml:4: http.listen: metrics and status are open to everybody who reaches 0.0.0.0",
-        "edgenode.toml:9: mqtt.password: every user of this machine can read it",
-        "edgenode.toml:7: mqtt.allow_insecure: events and the password cross the network unencrypted",
+        "edgenode.toml:5: http.token_file: the token crosses the network of 0.0.0.0 unencrypted",
+        "edgenode.toml:10: mqtt.password: every user of this machine can read it",
+        "edgenode.toml:8: mqtt.allow_insecure: events and the password cross the network unencrypted",
         "edgenode.toml: the file: no [[cameras]]: the node will run and see nothing",
     ]
     found.path.chmod(0o640)
@@ -280,3 +281,38 @@ when = 'line_1.frame == "defect"'
     with pytest.raises(ConfigurationError) as refused:
         prove(file, {})
     assert len(refused.value.problems) == 1
+
+
+@pytest.mark.parametrize(
+    "listen", ["0.0.0.0:9464", "[::]:9464", "192.168.1.7:9464", "gateway-7.plant.local:80"]
+)
+def test_a_listener_beyond_loopback_needs_a_token_or_client_certificates(tmp_path: Path, listen: str) -> None:
+    bare = f'[http]\nlisten = "{listen}"\n'
+    (problem,) = problems(loaded(tmp_path, bare), probes())
+    assert "http.listen" in problem
+    assert "token_file" in problem
+    (tmp_path / "token").write_text(f"{'t' * 16}\n")
+    assert problems(loaded(tmp_path, bare + 'token_file = "token"\n'), probes()) == []
+    for name in ("ca", "crt", "key"):
+        (tmp_path / name).write_text("-----BEGIN")
+    certificates = 'cert_file = "crt"\nkey_file = "key"\n'
+    assert problems(loaded(tmp_path, bare + certificates + 'client_ca_file = "ca"\n'), probes()) == []
+    assert len(problems(loaded(tmp_path, bare + certificates), probes())) == 1, "TLS alone lets everybody in"
+    assert problems(loaded(tmp_path, bare + "enabled = false\n"), probes()) == []
+
+
+def test_a_token_that_is_missing_or_short_is_told(tmp_path: Path) -> None:
+    found = loaded(tmp_path, '[http]\ntoken_file = "token"\n')
+    assert "token cannot be read" in problems(found, probes())[0]
+    (tmp_path / "token").write_text("short-secret")
+    (problem,) = problems(found, probes())
+    assert "16" in problem
+    assert "short-secret" not in problem
+
+
+def test_a_misspelt_command_is_not_taken_to_be_disabled(tmp_path: Path) -> None:
+    found = loaded(tmp_path, '[commands]\ndisabled = ["replay_events", "snapshott"]\n')
+    (problem,) = problems(found, probes())
+    assert "commands.disabled[1]" in problem
+    assert 'did you mean "snapshot"?' in problem
+    assert problems(loaded(tmp_path, '[commands]\ndisabled = ["all"]\n'), probes()) == []

@@ -16,7 +16,13 @@ from edgenode.records import Decision, Event, EventType, Severity
 START_S = 5000.0
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 EXPECTED = {"defective_part": Expected(1, 2), "red_light_running": Expected(0, 0)}
-LINKS = Links("http://127.0.0.1:9464/metrics", "127.0.0.1", 1883, "edgenode/v1/demo/#")
+LINKS = Links(
+    "http://127.0.0.1:9464/?refresh=2",
+    "http://127.0.0.1:9464/metrics",
+    "127.0.0.1",
+    1883,
+    "edgenode/v1/demo/#",
+)
 
 
 @pytest.fixture

@@ -32,7 +32,13 @@ STATE = DemoState(
     decided=Spread(4.2, 11.8, 999),
     received=Spread(9.0, 21.0, 300),
     cpu_percent=18.2,
-    links=Links("http://127.0.0.1:9464/metrics", "127.0.0.1", 41327, "edgenode/v1/demo/#"),
+    links=Links(
+        "http://127.0.0.1:9464/?refresh=2",
+        "http://127.0.0.1:9464/metrics",
+        "127.0.0.1",
+        41327,
+        "edgenode/v1/demo/#",
+    ),
     notices=("edgenode.delivery: something to know",),
 )
 
@@ -51,7 +57,13 @@ def test_the_table_says_it_all_within_the_width(width: int) -> None:
         *("line_1", "belt", "defect", "0.97", "99.0%", "100.0%"),
         *("red_light_running 1", "defective_part 4", "1.4 s", "now", "30.1", "411", "18 %"),
         *("4 ms", "12 ms", "9 ms", "21 ms"),
-        *("http://127.0.0.1:9464/metrics", "-p 41327", "edgenode/v1/demo/#", "something to know"),
+        *(
+            "http://127.0.0.1:9464/?refresh=2",
+            "http://127.0.0.1:9464/metrics",
+            "-p 41327",
+            "edgenode/v1/demo/#",
+            "something to know",
+        ),
     ):
         assert expected in text, expected
 

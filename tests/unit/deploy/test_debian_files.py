@@ -26,6 +26,21 @@ def test_the_default_configuration_proves_and_sees_nothing(tmp_path: Path) -> No
     assert loaded.settings.cameras == []
 
 
+def test_the_default_configuration_works_when_its_comments_are_taken_away(tmp_path: Path) -> None:
+    """As it tells its reader to do; the package links the demo's models to where it says."""
+    text = (DEBIAN / "edgenode.toml").read_text(encoding="utf-8")
+    head, _, below = text.partition("# [models.parts]")
+    config = tmp_path / "edgenode.toml"
+    config.write_text(head + re.sub(r"(?m)^# ?", "", "# [models.parts]" + below), encoding="utf-8")
+    installed = "/usr/share/edgenode/models"
+    assert f"{installed}/line_parts.onnx" in config.read_text()
+    assert f"debian/edgenode{installed}" in (DEBIAN / "rules").read_text()
+    config.write_text(config.read_text().replace(installed, str(ROOT / "edgenode/demo/models")))
+    loaded = load(config, {"EDGENODE__NODE__STATE_DIR": str(tmp_path / "state")})
+    assert problems(loaded) == []
+    assert [rule.name for rule in loaded.settings.rules] == ["part_on_the_belt"]
+
+
 def test_the_program_is_where_the_unit_looks_for_it() -> None:
     source, target = (DEBIAN / "edgenode.links").read_text(encoding="utf-8").split()
     unit = (ROOT / "deploy/systemd/edgenode.service").read_text(encoding="utf-8")

@@ -9,6 +9,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 from edgenode.config_file import load
 from edgenode.settings_keys import place_at
@@ -70,24 +71,50 @@ def test_the_unit_says_what_the_node_relies_on(line: str) -> None:
 
 def test_the_rules_are_valid_and_behave() -> None:
     promtool = tool("promtool")
-    for arguments in (("check", "rules", "rules.yml"), ("test", "rules", "rules_test.yml")):
+    for arguments in (
+        ("check", "rules", "rules.yml"),
+        ("test", "rules", "rules_test.yml", "rules_test_days.yml"),
+    ):
         done = run(promtool, *arguments, cwd=PROMETHEUS)
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_every_alert_has_a_test() -> None:
-    alerts = set(re.findall(r"alert: (\w+)", (PROMETHEUS / "rules.yml").read_text()))
-    fired = set(
+def test_every_alert_is_tested_to_fire_and_to_be_silent() -> None:
+    groups = yaml.safe_load((PROMETHEUS / "rules.yml").read_text())["groups"]
+    alerts = {rule["alert"] for group in groups for rule in group["rules"] if "alert" in rule}
+    cases = [
+        case
+        for path in sorted(PROMETHEUS.glob("rules_test*.yml"))
+        for case in yaml.safe_load(path.read_text())["tests"]
+    ]
+    tested = [test for case in cases for test in case.get("alert_rule_test", ())]
+    assert {test["alertname"] for test in tested if test.get("exp_alerts")} == alerts
+    assert {test["alertname"] for test in tested if not test.get("exp_alerts")} == alerts
+    (healthy,) = [case for case in cases if "healthy" in case["name"]]
+    given = {re.split(r"[{]", series["series"])[0] for series in healthy["input_series"]}
+    asked = set(
         re.findall(
-            r"- alertname: (\w+)\n\s+eval_time: \S+\n\s+exp_alerts:",
-            (PROMETHEUS / "rules_test.yml").read_text(),
+            r"\b(?:edgenode_\w+|process_\w+|up)\b(?=[{\[ ]|$)",
+            str([r["expr"] for g in groups for r in g["rules"]]),
         )
     )
-    assert alerts == fired
+    assert asked <= given, "the healthy node has every series, or its silence proves nothing"
 
 
 def test_the_scrape_configuration_is_valid() -> None:
     done = run(tool("promtool"), "check", "config", "--syntax-only", "scrape.yml", cwd=PROMETHEUS)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_both_files_copied_as_the_document_says_are_a_whole_configuration(tmp_path: Path) -> None:
+    page = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+    copies = re.findall(
+        r"^    cp /usr/share/edgenode/prometheus/(\S+) /etc/prometheus/(\S+)$", page, re.MULTILINE
+    )
+    assert len(copies) == 2
+    for source, target in copies:
+        shutil.copy(PROMETHEUS / source, tmp_path / target)
+    done = run(tool("promtool"), "check", "config", "prometheus.yml", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -18,7 +18,7 @@ from trainer.cli import cli as trainer
 
 ROOT = Path(__file__).parents[3]
 PAGES = sorted(
-    [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("*/README.md")]
+    [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("[a-z]*/README.md")]
 )
 PROGRAMS: dict[str, click.Command] = {"edgenode": edgenode, "edgenode-trainer": trainer}
 _LINE = re.compile(r"^(?:    |\$ )(?:sudo )?(?:\S*/)?(edgenode(?:-trainer)?) ([a-z-].*)$", re.MULTILINE)
@@ -121,6 +121,34 @@ def test_files_that_a_page_names_exist(page: Path) -> None:
     linked = re.findall(r"\]\(([^)#:]+)\)", text)
     places = [ROOT / name for name in named] + [page.parent / name for name in linked]
     assert [str(place) for place in places if not place.exists()] == []
+
+
+def anchors(page: Path) -> set[str]:
+    """What GitHub and most others make of a page's headings."""
+    headings = re.findall(
+        r"^#+ (.+)$", re.sub(r"(?ms)^```.*?^```", "", page.read_text("utf-8")), re.MULTILINE
+    )
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_an_anchor_that_a_page_links_to_is_a_heading(page: Path) -> None:
+    missing = []
+    for name, anchor in re.findall(r"\]\(([^)#: ]*)#([^)]+)\)", page.read_text(encoding="utf-8")):
+        target = page.parent / name if name else page
+        if target.suffix == ".md" and anchor not in anchors(target):
+            missing.append(f"{name}#{anchor}")
+    assert missing == []
+
+
+def test_a_heading_that_a_page_or_a_message_quotes_is_there() -> None:
+    """`docs/security.md, “The broker”`: the way in which messages name a place."""
+    quoted = set()
+    for path in [*PAGES, *(ROOT / "edgenode").rglob("*.py"), *(ROOT / "deploy").rglob("*.yml")]:
+        quoted |= set(re.findall(r"(docs/\w[\w-]*\.md), “([^”]+)”", path.read_text(encoding="utf-8")))
+    assert quoted
+    texts = {name: (ROOT / name).read_text(encoding="utf-8") for name, _ in quoted}
+    assert [(name, heading) for name, heading in quoted if f"# {heading}\n" not in texts[name]] == []
 
 
 def test_the_configuration_of_the_guide_is_whole(tmp_path: Path) -> None:

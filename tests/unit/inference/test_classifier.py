@@ -331,3 +331,17 @@ def test_a_refused_model_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFix
     captured = capfd.readouterr()
     assert captured.out == ""
     assert captured.err == ""
+
+
+def test_loading_a_model_leaves_the_threads_arithmetic_alone(tmp_path: Path) -> None:
+    """In a process of its own: only the first session of a process would change it."""
+    path = str(make_model(tmp_path / "model.onnx"))
+    code = (
+        "import sys; from pathlib import Path; from edgenode.inference.classifier import Classifier\n"
+        "Classifier.load(Path(sys.argv[1])).close()\n"
+        "print(5e-324 * 1.0 > 0.0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, path], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.strip() == "True"

@@ -17,6 +17,7 @@ from edgenode.errors import ConfigurationError
 from edgenode.records import JsonObject
 from edgenode.telemetry.health import Health
 from edgenode.telemetry.http import MAX_CONNECTIONS, HttpServer, _BoundedServer
+from edgenode.telemetry.http_access import Access
 from edgenode.telemetry.metrics import Metrics
 
 
@@ -25,10 +26,13 @@ class Node:
     clock: ManualClock = field(default_factory=ManualClock)
     metrics: Metrics = field(default_factory=Metrics)
     status: JsonObject = field(default_factory=lambda: {"node": "gateway-7", "cameras": []})
+    access: Access = field(default_factory=Access)
 
     def __post_init__(self) -> None:
         self.health = Health(self.clock)
-        self.server = HttpServer(("127.0.0.1", 0), self.metrics, self.health, lambda: self.status)
+        self.server = HttpServer(
+            ("127.0.0.1", 0), self.metrics, self.health, lambda: self.status, self.access
+        )
 
     def ask(
         self, path: str, method: str = "GET", headers: dict[str, str] | None = None
@@ -117,7 +121,7 @@ def test_a_broker_that_is_away_degrades_but_does_not_fail_the_health_check(node:
 
 def test_the_status_page_escapes_what_cameras_and_brokers_say(node: Node) -> None:
     node.status = {"cameras": [{"name": "line_1", "reason": "<script>alert(1)</script>"}]}
-    response, body = node.ask("/")
+    response, body = node.ask("/status")
     assert response.headers["Content-Type"] == "text/html; charset=utf-8"
     assert b"<script>" not in body
     assert b"&lt;script&gt;" in body
@@ -144,7 +148,7 @@ def test_other_paths_are_not_found_and_not_repeated(node: Node, path: str) -> No
     assert path.encode() not in body.replace(b"/metrics ", b"")
 
 
-@pytest.mark.parametrize("path", ["/", "/metrics", "/healthz", "/nothing"])
+@pytest.mark.parametrize("path", ["/", "/app.js", "/status", "/metrics", "/healthz", "/nothing"])
 def test_every_answer_has_the_security_headers_and_names_no_server(node: Node, path: str) -> None:
     headers = node.ask(path)[0].headers
     assert headers["X-Content-Type-Options"] == "nosniff"
@@ -213,14 +217,14 @@ def test_a_page_that_fails_is_500_and_the_listener_lives(caplog: pytest.LogCaptu
     server = HttpServer(("127.0.0.1", 0), Metrics(), Health(), page)
     server.start()
     try:
-        for path, status in (("/", 500), ("/healthz", 200)):
+        for path, status in (("/status", 500), ("/healthz", 200)):
             connection = http.client.HTTPConnection(*server.address, timeout=20)
             connection.request("GET", path)
             assert connection.getresponse().status == status
             connection.close()
     finally:
         assert server.stop(20.0)
-    assert "answering GET / failed" in caplog.text
+    assert "answering GET /status failed" in caplog.text
 
 
 def test_stop_waits_for_a_thread_whose_request_is_already_over(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,7 @@ from edgenode.telemetry.drift import PSI_MIN_SAMPLES, DriftMonitor, psi
 from edgenode.telemetry.energy import EnergyMeter
 from edgenode.telemetry.energy_sources import PowerSensor
 from edgenode.telemetry.metrics import Metrics
+from edgenode.telemetry.surroundings import Surroundings, SurroundingsMetrics
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 DESIGNED = """
@@ -42,8 +43,12 @@ edgenode_drift_psi{model}
 edgenode_model_info{model,version,sha256} edgenode_build_info{version,python,machine}
 edgenode_samples_taken_total{model} edgenode_samples_held{model} edgenode_samples_failed_total{camera,reason}
 edgenode_inference_failures_total{model,reason} edgenode_corrupt_frames_total{camera}
-edgenode_camera_reconnects_total{camera} edgenode_camera_fps{camera} edgenode_events_refused_total{}
-edgenode_commands_total{verb,result}
+edgenode_camera_reconnects_total{camera} edgenode_camera_fps{camera}
+edgenode_camera_threads_abandoned_total{camera} edgenode_events_refused_total{}
+edgenode_commands_total{verb,result} edgenode_collect_kept_total{rule,why} edgenode_collect_pictures{}
+edgenode_collect_dropped_total{rule,reason} edgenode_collect_bytes{}
+edgenode_disk_free_bytes{} edgenode_disk_bytes{} edgenode_outbox_limit_bytes{} edgenode_clock_synchronised{}
+edgenode_certificate_expiry_timestamp_seconds{}
 """
 
 
@@ -81,9 +86,12 @@ def busy(tmp_path: Path) -> Metrics:
     metrics = Metrics()
     (tmp_path / "power").write_text("5000000\n")
     metrics.register(EnergyMeter([PowerSensor("hwmon", "board/VDD_IN", (tmp_path / "power",), 1e-6, True)]))
+    around = Surroundings(tmp_path, 1 << 26, lambda: True, lambda: NOW)
+    metrics.register(SurroundingsMetrics(around))
     metrics.frame_decoded("line_1")
     metrics.packets("line_1", 12)
     metrics.corrupt_frame("line_1")
+    metrics.thread_abandoned("line_1")
     for stage in ("decode", "prepare", "decide"):
         metrics.stage_seconds(stage, 0.004)
     metrics.camera_report(report(reconnects=1))
@@ -95,6 +103,9 @@ def busy(tmp_path: Path) -> Metrics:
     metrics.dropped("line_1", DropReason.NON_FINITE, 1)
     metrics.inference_failed("defects", "failed")
     metrics.prediction("defects", 0.97)
+    metrics.picture_kept("hard", "low_margin")
+    metrics.picture_not_kept("hard", "duplicate")
+    metrics.collection(1, 2048)
     metrics.inference_joules("defects", 1.5)
     metrics.model_serving(ModelIdentity("defects", "3", "ab" * 32))
     metrics.drift("defects", 0.04)
@@ -152,6 +163,14 @@ def test_a_new_node_reports_nothing_it_does_not_know() -> None:
             for part in ("bucket", "count", "sum")
         ),
     }
+
+
+def test_a_disk_that_is_gone_and_a_certificate_that_is_none_are_absent(tmp_path: Path) -> None:
+    metrics = Metrics()
+    metrics.register(SurroundingsMetrics(Surroundings(tmp_path / "gone", 7, lambda: False, lambda: None)))
+    assert value(metrics, "edgenode_outbox_limit_bytes") == 7
+    assert value(metrics, "edgenode_clock_synchronised") == 0
+    assert not {name for name in names(metrics) if "disk" in name or "certificate" in name}
 
 
 def test_nothing_is_registered_globally_and_two_nodes_share_nothing() -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -11,10 +15,20 @@ from click.testing import CliRunner
 
 from edgenode.errors import DataError
 from tests.pictures_made import noise, save
-from trainer.collect import CollectOptions, collect, collect_command, subject_of_config, subject_of_regions
+from tests.system.daemon import eventually
+from trainer.collect import (
+    COLLECTED,
+    UNLABELLED,
+    CollectOptions,
+    collect,
+    collect_command,
+    subject_of_config,
+    subject_of_regions,
+)
 from trainer.dataset import load_dataset, split
 from trainer.intervals import read_intervals
 
+ROOT = Path(__file__).parents[3]
 HEADER = "clip,region,label,start_s,end_s\n"
 REGIONS = ("left=0.1,0.1,0.4,0.9", "middle=0.4,0.1,0.6,0.9", "right=0.6,0.1,0.9,0.9")
 
@@ -107,3 +121,23 @@ def test_command_says_what_it_wrote(tmp_path: Path) -> None:
     assert result.output.split()[0] == "2"
     with pytest.raises(DataError, match="nothing to write"):
         CliRunner().invoke(collect_command, [*arguments, "--from", "2s"], catch_exceptions=False)
+
+
+def test_ctrl_c_ends_a_collection_from_a_camera_and_keeps_it(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "trainer.cli", "collect", "synthetic:line", "--every", "100ms"]
+    process = subprocess.Popen(
+        [*command, "--out", str(tmp_path)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    folder = tmp_path / UNLABELLED
+    eventually(lambda: folder.is_dir() and any(folder.iterdir()), "the first picture")
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, said
+    assert "what was collected so far is kept" in said
+    with (tmp_path / COLLECTED).open(encoding="utf-8", newline="") as file:
+        listed = {row["path"] for row in csv.DictReader(file)}
+    assert listed == {f"{UNLABELLED}/{path.name}" for path in folder.iterdir()}

@@ -16,6 +16,7 @@ from edgenode.errors import DataError, ModelError
 from edgenode.inference.card import InputSpec, Interval, Training
 from edgenode.inference.classifier import Classifier
 from edgenode.records import U8
+from tests.pictures_made import noise
 from trainer.architectures import build, parameter_count
 from trainer.augment import NONE
 from trainer.calibrate import probabilities, temperature
@@ -103,6 +104,43 @@ def test_the_file_answers_as_torch_does(
     kinds = {node.op_type for node in onnx.load(str(path)).graph.node}
     assert "BatchNormalization" not in kinds
     assert "ReduceMean" not in kinds
+
+
+def test_pictures_normalised_by_themselves_may_be_darker_and_flatter(tmp_path: Path) -> None:
+    pictures = np.stack([noise(seed, 32, 32) for seed in range(24)])
+    spec = NetworkSpec("edge-s", 4, 32, 32, 3, each_picture=True)
+    network = shaken(spec)
+    usual, darker = (torch.from_numpy(p).permute(0, 3, 1, 2).float() for p in (pictures, pictures // 2 + 20))
+    assert (network.normalised(usual) - network.normalised(darker)).abs().max() < 0.15
+    assert network.normalised(usual).std() > 0.9
+    path, small = tmp_path / "model.onnx", tmp_path / "int8.onnx"
+    export(network, path, facts(spec), 1.7, pictures)
+    assert check_parity(network, 1.7, False, path, pictures) <= 1e-4
+    quantise(path, pictures, small)
+    answers = []
+    for file in (path, small):
+        with Classifier.load(file) as classifier:
+            answers.append(classifier.classify(pictures).probabilities)
+            assert np.isfinite(classifier.classify(np.zeros((1, 32, 32, 3), np.uint8)).probabilities).all()
+    assert np.abs(answers[0] - answers[1]).max() < 0.05
+
+
+def test_the_classic_keeps_its_own_scaling() -> None:
+    options = TrainOptions(architecture="classic", normalise="picture", epochs=1)
+    with pytest.raises(DataError, match="--normalise data"):
+        train(NetworkSpec("classic", 3, 16, 16, 1), stripes(12, 1), stripes(6, 2), options)
+
+
+def test_few_pictures_move_the_temperature_little() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 4000)
+    logits = torch.from_numpy(
+        np.eye(2)[labels] * 0.5 + rng.normal(0, 0.1, (4000, 2))
+    )  # far too modest: always right
+    few, many = (temperature(logits[:n], labels[:n]) for n in (20, 4000))
+    assert many < few < 1.0
+    assert many < 0.2
+    assert few > 0.3
 
 
 def test_the_same_weights_give_the_same_bytes_that_tell_nothing_of_the_machine(

@@ -1,4 +1,4 @@
-"""A model's share of the meter's joules, from recorded counters."""
+"""The shares of models and stages in the meter's joules, from recorded counters."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import pytest
 
 from edgenode.clock import ManualClock
 from edgenode.telemetry.energy import EnergyMeter
+from edgenode.telemetry.energy_shares import Consumers, EnergyShares
 from edgenode.telemetry.energy_sources import EnergyCounter
-from edgenode.telemetry.inference_energy import InferenceEnergy, busy_seconds
 from edgenode.telemetry.metrics import Metrics
+from edgenode.telemetry.processor_time import busy_seconds
 
 
 @dataclass
@@ -24,23 +25,25 @@ class Machine:
     added: dict[str, float] = field(default_factory=dict)
     metered: bool = True
     threads: int = 1
+    thread_s: dict[str, float] = field(default_factory=dict)
+    stages: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.clock = ManualClock()
         self.metrics = Metrics()
         self.write()
         meters = [EnergyCounter("rapl", "package-0", self.folder / "uj", None, True)] if self.metered else []
-        self.energy = InferenceEnergy(
-            EnergyMeter(meters, self.clock),
-            self.metrics.run_seconds,
-            self.add,
-            self.threads,
-            self.folder / "stat",
+        consumers = Consumers(self.metrics.run_seconds, lambda: self.thread_s, self.add, self.add_stage)
+        self.energy = EnergyShares(
+            EnergyMeter(meters, self.clock), consumers, self.threads, self.folder / "stat"
         )
         self.energy.tick()
 
     def add(self, model: str, joules: float) -> None:
         self.added[model] = self.added.get(model, 0.0) + joules
+
+    def add_stage(self, stage: str, joules: float) -> None:
+        self.stages[stage] = self.stages.get(stage, 0.0) + joules
 
     def write(self) -> None:
         (self.folder / "uj").write_text(f"{int(self.joules * 1e6)}\n")
@@ -68,6 +71,19 @@ def test_a_run_on_two_threads_counts_twice(tmp_path: Path) -> None:
     machine = Machine(tmp_path, threads=2)
     machine.second(10.0, 1.0, defects=0.2)
     assert machine.added == pytest.approx({"defects": 4.0})
+
+
+def test_stages_share_by_the_cpu_time_of_their_threads(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    machine.thread_s = {
+        "camera-line_1": 0.2,
+        "camera-line_2": 0.1,
+        "infer-defects": 0.4,
+        "mqtt": 0.05,
+        "main": 0.05,
+    }
+    machine.second(10.0, 1.0)
+    assert machine.stages == pytest.approx({"capture": 3.0, "inference": 4.0, "delivery": 0.5, "other": 0.5})
 
 
 def test_shares_never_exceed_what_the_meter_counted(tmp_path: Path) -> None:

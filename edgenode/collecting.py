@@ -1,0 +1,54 @@
+"""From settings to the collector: what it must know of regions and models, and where it finds frames."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from edgenode.collect.choose import ModelFacts
+from edgenode.decision_setup import regions_of
+from edgenode.records import Frame
+from edgenode.settings import Settings
+
+if TYPE_CHECKING:
+    from edgenode.collect.collector import Collector, CollectPlan
+    from edgenode.inference.card import ModelCard
+    from edgenode.node import Node
+
+
+def collector_of(node: Node) -> Collector:
+    """The collector of `node`, not yet told what to keep; its frames come from the node's cameras."""
+    from edgenode.collect.collector import Collector, CollectorParts
+
+    def frame(camera: str, index: int) -> Frame | None:
+        running = node.pipeline.camera(camera)
+        return running.recent_frame(index) if running is not None else None
+
+    return Collector(CollectorParts(node.settings.node.state_dir, frame, node.metrics))
+
+
+def collect_plan(settings: Settings, cards: Mapping[str, ModelCard]) -> CollectPlan:
+    """`cards` by the name under `[models]`."""
+    from edgenode.collect.collector import CollectPlan
+
+    places = [(camera, region) for camera in settings.cameras for region in regions_of(camera)]
+    return CollectPlan(
+        settings=settings.collect,
+        facts=ModelFacts(
+            multi_label=frozenset(name for name, card in cards.items() if card.task == "multi_label"),
+            abstain_below={
+                (camera.name, region.name): region.smoothing.abstain_below
+                for camera, region in places
+                if region.smoothing.abstain_below is not None
+            },
+        ),
+        regions={(camera.name, region.name): region for camera, region in places},
+    )
+
+
+def wants_frames(settings: Settings, camera: str) -> bool:
+    """Whether a rule cuts this camera's regions out of the whole frame, so that some must be kept."""
+    return any(
+        rule.pixels == "region" and (not rule.cameras or camera in rule.cameras)
+        for rule in settings.collect.rules
+    )

@@ -1,0 +1,1 @@
+"""`edgenode doctor`: opens and measures what a node will depend on, and says what to do about what it finds."""

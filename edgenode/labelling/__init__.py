@@ -1,0 +1,1 @@
+"""From kept pictures to a training folder: what `edgenode label` is made of."""
