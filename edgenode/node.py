@@ -91,8 +91,7 @@ class Node:
         self.broker: EmbeddedBroker | None = None
         """The built-in one, where it is asked for."""
         self._started_at = self.clock.now()
-        self._remembered_s = 0.0
-        self._forgetful = False
+        self._remembered_s, self._forgetful = 0.0, False
         self._measured_s = 0.0
         self._energy = NodeEnergy(settings, self.metrics, self._set_pace)
         self.announced = ""
@@ -332,9 +331,8 @@ class Node:
     def _remember(self) -> None:
         try:
             self._state.remember(self.desk.export())
+            self._forgetful = False
         except OSError as error:
             if not self._forgetful:
                 log.warning("states cannot be remembered: %s; it is tried again each second", error)
             self._forgetful = True
-        else:
-            self._forgetful = False
