@@ -247,15 +247,14 @@ class _Check:
                 f"{http.address[0]} is beyond loopback, and everybody who reaches it could read states and metrics; "
                 'set token_file, or client_ca_file with cert_file and key_file, or use "127.0.0.1:9464"',
             )
-        reasons = {
-            name: unreadable(path)
-            for name in ("token_file", "cert_file", "key_file", "client_ca_file")
-            if (path := getattr(http, name)) is not None
-        }
+        names = ("token_file", "cert_file", "key_file", "client_ca_file")
+        files: dict[str, Path] = {name: path for name in names if (path := getattr(http, name)) is not None}
+        hidden = any(map(is_credential, files.values()))
+        reasons = {name: unreadable(path) for name, path in files.items() if not is_credential(path)}
         for name, reason in reasons.items():
             if reason is not None:
                 self._add(("http", name), reason)
-        if not any(reasons.values()):
+        if not hidden and not any(reasons.values()):
             try:
                 Access.of(http).prove()
             except ConfigurationError as error:

@@ -81,6 +81,11 @@ class HttpServer:
         host, port = self._server.server_address[:2]
         return str(host), int(port)
 
+    @property
+    def heartbeat_s(self) -> float:
+        """Monotonic time of the listening thread's last round; now, where it does not run."""
+        return self._server.round_s if self._server is not None else time.monotonic()
+
     def start(self) -> None:
         """Raises ConfigurationError at once when the address cannot be had, or a file of `access` cannot be
         used: trying again would not help."""
@@ -123,6 +128,7 @@ class _BoundedServer(HTTPServer):
         self.content = content
         self.access = access
         self._request_limit_s = request_limit_s
+        self.round_s = time.monotonic()
         self._lock = threading.Lock()
         self._open: dict[socket.socket, tuple[float, str]] = {}
         """Requests being answered: since when, for which address."""
@@ -188,7 +194,8 @@ class _BoundedServer(HTTPServer):
 
     def service_actions(self) -> None:
         """Runs every `_POLL_S`: cuts connections that are over their time."""
-        limit = time.monotonic() - self._request_limit_s
+        self.round_s = time.monotonic()
+        limit = self.round_s - self._request_limit_s
         with self._lock:
             late = [request for request, (since, _) in self._open.items() if since < limit]
             for request in late:
