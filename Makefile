@@ -15,7 +15,7 @@ DEMO_OPTIONS ?=
 LOCK_OPTIONS ?=
 ROUNDS ?= 200
 
-.PHONY: help demo test check format reference test-long test-interop test-faults demo-models live-page deb lock audit sbom clean
+.PHONY: help demo test check format reference test-long test-interop test-faults soak fuzz demo-models live-page deb lock audit sbom clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -50,6 +50,15 @@ test-faults: $(VENV)/.dev ## kill, freeze and cut off nodes and brokers 200 time
 	@scripts/system-packages.sh
 	@EDGENODE_FAULT_ROUNDS=$(ROUNDS) $(if $(SEED),EDGENODE_FAULT_SEED=$(SEED)) \
 		$(BIN)/python -m pytest -m faults -s $(PYTEST_OPTIONS)
+
+soak: $(VENV)/.dev ## a node under a fault every ten seconds, and whether anything grows (MINUTES=30 SEED=1)
+	@scripts/system-packages.sh
+	@$(BIN)/python -m tests.faults.soak --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
+
+fuzz: $(VENV)/.dev ## 100,000 damaged configurations, pictures, MJPEG streams and videos (INPUTS=100000 SEED=1)
+	@for target in configuration picture multipart video; do \
+		$(BIN)/python -m tests.faults.fuzz $$target --inputs $(or $(INPUTS),100000) $(if $(SEED),--seed $(SEED)); \
+	done
 
 demo-models: $(VENV)/.dev ## teach the demo's models anew, from the drawn scenes
 	@$(BIN)/python -m trainer.scene_models edgenode/demo/models

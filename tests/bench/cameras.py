@@ -169,7 +169,7 @@ def start(folder: Path) -> None:
     for number in range(4):
         plant.camera(f"cam_{number}", clip, loop=True, fps=5)
         plant.rule(f"lit_{number}", f'cam_{number}.frame == "bright"')
-    ready, first = [], []
+    ready, first, cpu = [], [], []
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(folder / "notify"))
         manager.settimeout(60.0)
@@ -180,6 +180,7 @@ def start(folder: Path) -> None:
                     while not manager.recv(4096).startswith(b"READY=1"):
                         pass
                     ready.append(time.monotonic() - began_s)
+                    cpu.append(sum(psutil.Process(node.process.pid).cpu_times()[:2]))
                     while node.metric("edgenode_inferences_total") == 0:
                         _pause.wait(0.02)
                     first.append(time.monotonic() - began_s)
@@ -188,10 +189,11 @@ def start(folder: Path) -> None:
                     node.process.wait()
         finally:
             broker.kill()
+    again, seen = statistics.median(ready[1:]), statistics.median(first[1:])
     print(
-        f"39 start to READY {ready[0]:.2f} s; after kill -9 with open events: median "
-        f"{statistics.median(ready[1:]):.2f} s, at most {max(ready[1:]):.2f} s "
-        f"(first classification after {statistics.median(first[1:]):.2f} s)"
+        f"39 start to READY {ready[0]:.2f} s; after kill -9 with open events: median {again:.2f} s, at most "
+        f"{max(ready[1:]):.2f} s (first classification after {seen:.2f} s); "
+        f"{statistics.median(cpu):.2f} s of CPU up to READY; load average {os.getloadavg()[0]:.0f}"
     )
 
 

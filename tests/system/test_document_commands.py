@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from tests.servers.mosquitto import MosquittoBroker
 from tests.servers.rtsp_server import RtspServer
 from tests.system.daemon import Daemon, eventually
 from tests.system.listener import Listener
+from tests.system.pages.command import PageCommand
 from tests.unit.documents.test_commands import ROOT, Line, lines
 
 MODELS = ROOT / "edgenode/demo/models"
@@ -104,7 +106,7 @@ class Stage:
         (folder / "truth.csv").write_text(
             "clip,region,label,start_s,end_s\nsynthetic:junction?seed=3&fps=10,signal,red,3.0,9.0\n"
         )
-        for version in ("2", "3"):
+        for version in ("2", "3", "4"):
             make_model(
                 folder / f"defects-{version}.onnx", ("left", "right"), 24, 24, name="defects", version=version
             )
@@ -174,6 +176,7 @@ def unique(program: str) -> list[Line]:
 
 
 NEED_THE_NODE = ("explain --rule", "run --config")
+NEED_A_PERSON = ("label ", "regions ")
 ELSEWHERE = {
     "verify-stream": "tests/system/delivery/test_verify_stream.py",
     "energy calibrate": "tests/unit/test_tuning.py",
@@ -194,7 +197,9 @@ WITHOUT_PICTURES = "verify events.jsonl --pictures pictures"
 def runnable() -> list[Any]:
     """The lines of `edgenode` that need no node; those that take seconds belong to the long tests."""
     found = [
-        line for line in unique("edgenode") if not line.arguments.startswith((*NEED_THE_NODE, *ELSEWHERE))
+        line
+        for line in unique("edgenode")
+        if not line.arguments.startswith((*NEED_THE_NODE, *NEED_A_PERSON, *ELSEWHERE))
     ]
     marks = [[pytest.mark.slow] if line.arguments.startswith(SECONDS) else [] for line in found]
     return [pytest.param(line, marks=mark, id=str(line)) for line, mark in zip(found, marks, strict=True)]
@@ -212,6 +217,24 @@ def test_a_line_of_the_documents_runs(here: Stage, line: Line) -> None:
         words = words[:2]
     done = CliRunner().invoke(edgenode, words)
     assert done.exit_code in expected(line), done.output + repr(done.exception)
+
+
+def test_what_serves_a_page_to_a_person_prints_its_link(here: Stage) -> None:
+    unlabelled = here.folder / "pictures" / "_unlabelled"
+    unlabelled.mkdir(exist_ok=True)
+    cv2.imwrite(str(unlabelled / "1.png"), np.zeros((24, 24, 3), np.uint8))
+    kept = here.folder / "state" / "collected" / "2026-01-31"
+    kept.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(kept / "1.png"), np.zeros((24, 24, 3), np.uint8))
+    serving = [line for line in unique("edgenode") if line.arguments.startswith(NEED_A_PERSON)]
+    assert len(serving) >= 3
+    for line in serving:
+        words = [word.replace("/var/lib/edgenode", str(here.folder / "state")) for word in here.words(line)]
+        with ExitStack() as stack:
+            command = PageCommand(stack, here.folder, *words)
+            assert "127.0.0.1" in command.link
+            command.end()
+            assert command.process.returncode == 0
 
 
 def test_what_is_run_elsewhere_is_run_there() -> None:
@@ -280,7 +303,7 @@ def foreign_model(path: Path) -> None:
 @pytest.mark.timeout(900)
 def test_the_trainers_lines_run_one_after_the_other(here: Stage) -> None:
     rng = np.random.default_rng(0)
-    for folder in ("pictures", "another_day"):
+    for folder in ("pictures", "another_day", "labelled"):
         for label, (top, left) in {"left": (8, 2), "right": (8, 16)}.items():
             (here.folder / folder / label).mkdir(parents=True, exist_ok=True)
             for number in range(24):

@@ -136,11 +136,12 @@ def test_every_service_has_what_a_service_needs() -> None:
         "security_opt", "mem_limit", "secrets",
     }  # fmt: skip
     document = compose()
-    assert set(document) == {"name", "services", "volumes", "secrets"}
+    assert set(document) == {"name", "secrets", "services", "volumes"}
     for name, service in document["services"].items():
         assert set(service) <= known, name
         assert ("build" in service) != ("image" in service), name
         assert service["restart"] == "unless-stopped", name
+        assert set(service.get("secrets", [])) <= set(document["secrets"]), name
         assert set(service.get("depends_on", [])) <= set(document["services"]), name
         assert set(service.get("secrets", [])) <= set(document["secrets"]), name
 
