@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from edgenode.config_file import LoadedSettings
 from edgenode.doctor.finding import Finding, Level
 from edgenode.doctor.unit import Unit, asked_of_manager
-from edgenode.host import readable_by_all
+from edgenode.host import SERVICE_ENVIRONMENT, readable_by_all
 from edgenode.settings import Settings
 
 _ASKED = ("ActiveState", "UnitFileState", "NRestarts", "Result", "ExecMainStatus")
@@ -99,7 +99,9 @@ def _paths(loaded: LoadedSettings) -> list[Path]:
     ]
 
 
-def examine_secrets(loaded: LoadedSettings, unit: Unit) -> list[Finding]:
+def examine_secrets(
+    loaded: LoadedSettings, unit: Unit, environment: Path = SERVICE_ENVIRONMENT
+) -> list[Finding]:
     """Files with secrets in them that every user of the machine may read."""
     mqtt = loaded.settings.mqtt
     found = []
@@ -115,10 +117,16 @@ def examine_secrets(loaded: LoadedSettings, unit: Unit) -> list[Finding]:
     # open to all, it is a warning of the configuration itself
     told = mqtt.password is None or readable_by_all(loaded.path)
     inside = [] if told else ["the broker's password"]
-    with_password = [camera.name for camera in loaded.settings.cameras if _has_password(camera.source)]
-    inside += [f"the password of {name}" for name in with_password]
+    with_password = {
+        camera.name: ("cameras", index, "source") in loaded.from_environment
+        for index, camera in enumerate(loaded.settings.cameras)
+        if _has_password(camera.source)
+    }
+    inside += [f"the password of {name}" for name, elsewhere in with_password.items() if not elsewhere]
     if inside:
         files[loaded.path] = ", ".join(inside)
+    if (outside := [name for name, elsewhere in with_password.items() if elsewhere]) and environment.exists():
+        files[environment] = ", ".join(f"the password of {name}" for name in outside)
     for path, what in files.items():
         try:
             mode = path.stat().st_mode & 0o777
@@ -129,7 +137,7 @@ def examine_secrets(loaded: LoadedSettings, unit: Unit) -> list[Finding]:
             text = f"every user of this machine may read {what} (mode {mode:04o})"
             advice = f"chmod 600 {path}, and LoadCredential in the unit: docs/security.md"
             if path == loaded.path:
-                first = (with_password or ["NAME"])[0].upper()
+                first = next(iter(with_password), "NAME").upper()
                 advice = (
                     f"the address in /etc/default/edgenode, mode 0600 (EDGENODE__CAMERAS__{first}__SOURCE=…), the "
                     "broker's password in mqtt.password_file: docs/security.md"

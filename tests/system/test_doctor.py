@@ -180,6 +180,7 @@ def test_the_shipped_gateway_broker_is_well_over_tls_with_certificates(
     assert code == 1
 
 
+@pytest.mark.slow
 def test_a_broker_that_is_not_there_and_one_that_is_silent(black_hole: BlackHole, tmp_path: Path) -> None:
     code, found, _ = doctor(configuration(tmp_path, free_port()), "--part", "broker")
     assert (code, found["broker"][0]["level"]) == (1, "problem")
@@ -224,6 +225,7 @@ def test_cameras_are_opened_side_by_side_and_measured(
     assert "hunter2" not in output
 
 
+@pytest.mark.slow
 def test_key_frames_that_come_too_seldom_are_told(rtsp_camera: StartRtsp, tmp_path: Path) -> None:
     server = rtsp_camera(numbered_clip(tmp_path / "clip.mp4", 250, 25, gop=250), "--loop")
     make_model(tmp_path / "tiny.onnx")

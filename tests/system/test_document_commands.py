@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -181,6 +182,7 @@ ELSEWHERE = {
     "energy calibrate": "tests/unit/test_tuning.py",
 }
 """Commands that need a broker, or a machine, of their own, and where they are run."""
+SECONDS = ("doctor", "replay", "verify", "tune", "outbox", "explain --config", "energy")
 PREPARED = {
     "model rollback defects": ["model", "install", "defects-2.onnx", "--activate"],
     "verify events.jsonl --pictures pictures": [
@@ -192,15 +194,18 @@ WITHOUT_PICTURES = "verify events.jsonl --pictures pictures"
 """Run without them: a replay takes none. `test_evidence_chain.py` has pictures."""
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
+def runnable() -> list[Any]:
+    """The lines of `edgenode` that need no node; those that take seconds belong to the long tests."""
+    found = [
         line
         for line in unique("edgenode")
         if not line.arguments.startswith((*NEED_THE_NODE, *NEED_A_PERSON, *ELSEWHERE))
-    ],
-    ids=str,
-)
+    ]
+    marks = [[pytest.mark.slow] if line.arguments.startswith(SECONDS) else [] for line in found]
+    return [pytest.param(line, marks=mark, id=str(line)) for line, mark in zip(found, marks, strict=True)]
+
+
+@pytest.mark.parametrize("line", runnable())
 def test_a_line_of_the_documents_runs(here: Stage, line: Line) -> None:
     if line.arguments in PREPARED:
         done = CliRunner().invoke(edgenode, PREPARED[line.arguments])

@@ -129,6 +129,18 @@ source = "rtsp://admin:verysecret@10.0.0.5/x"
     assert "verysecret" not in str(found)
 
 
+def test_an_address_in_the_services_environment_is_looked_for_there(tmp_path: Path) -> None:
+    path, environment = tmp_path / "edgenode.toml", tmp_path / "default"
+    path.write_text('[[cameras]]\nname = "line_1"\n')
+    path.chmod(0o644)
+    environment.write_text("")
+    environment.chmod(0o600)
+    config = load(path, {"EDGENODE__CAMERAS__LINE_1__SOURCE": "rtsp://admin:verysecret@10.0.0.5/x"})
+    assert levels(examine_secrets(config, Unit(), environment)) == [(str(environment), Level.OK)]
+    environment.chmod(0o644)
+    assert levels(examine_secrets(config, Unit(), environment)) == [(str(environment), Level.WARNING)]
+
+
 def test_a_sandbox_that_hides_what_is_configured_is_warned_of(tmp_path: Path) -> None:
     config = loaded(
         tmp_path,
