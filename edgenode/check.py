@@ -249,6 +249,8 @@ class _Check:
             )
         for name in ("token_file", "cert_file", "key_file", "client_ca_file"):
             path: Path | None = getattr(http, name)
+            if path is not None and is_credential(path):
+                continue
             reason = None if path is None else unreadable(path)
             if reason is not None:
                 self._add(("http", name), reason)

@@ -16,15 +16,18 @@ if TYPE_CHECKING:
     from edgenode.node import Node
 
 
-def collector_of(node: Node) -> Collector:
-    """The collector of `node`, not yet told what to keep; its frames come from the node's cameras."""
+def collector_of(node: Node, cards: Mapping[str, ModelCard]) -> Collector:
+    """The collector of `node` at work, fed by its pipeline, which has no engine yet; frames come from the cameras."""
     from edgenode.collect.collector import Collector, CollectorParts
 
     def frame(camera: str, index: int) -> Frame | None:
         running = node.pipeline.camera(camera)
         return running.recent_frame(index) if running is not None else None
 
-    return Collector(CollectorParts(node.settings.node.state_dir, frame, node.metrics))
+    collector = Collector(CollectorParts(node.settings.node.state_dir, frame, node.metrics))
+    collector.apply(collect_plan(node.settings, cards))
+    node.pipeline.witness = collector.offer
+    return collector
 
 
 def collect_plan(settings: Settings, cards: Mapping[str, ModelCard]) -> CollectPlan:

@@ -178,7 +178,8 @@ class Link:
             client.connect(
                 mqtt.host,
                 mqtt.effective_port,
-                round(mqtt.keepalive),
+                # paho asks after one of these and gives up after another, at its loop's next turn: within two of ours
+                keepalive=max(1, int(0.9 * mqtt.keepalive)),
                 properties=asked_for() if is_5 else None,
             )
         except Exception as error:

@@ -40,6 +40,8 @@ T = TypeVar("T")
 BATCH_EVENTS = 500
 BATCH_BYTES = 2 * 2**20
 """One commit's worth. The write-ahead log grows by as much: it must stay small beside the outbox's limit."""
+SENDING_SHARE = 2.0
+LONGEST_WAIT_S = 0.1
 _NOTHING = OutboxCounts(appended=0, waiting=0, acknowledged=0, lost={}, kept=0, bytes=0, oldest_at=None)
 
 
@@ -71,6 +73,7 @@ class Storeroom:
         self._outbox: Outbox | None = None
         self._backoff = Backoff(1.0, 5.0, floor_s=0.5)
         self._retry_s = 0.0
+        self._next_commit_s = 0.0
         self._unrecorded = 0
         """Events shed from memory of which the outbox does not know yet: a notice must tell of them."""
         self.trouble = ""
@@ -79,15 +82,32 @@ class Storeroom:
         """As of the last `tick`."""
 
     def store(self) -> None:
-        """Put everything handed over on the disk, in one commit for each batch."""
-        while self._ready() and (handed := self._mailbox.take_events(BATCH_EVENTS, BATCH_BYTES)):
+        """Put everything handed over on the disk, in one commit for each batch.
+
+        After a slow commit less than a full batch waits `SENDING_SHARE` times as long: the thread that waits for the
+        disk is the one that sends.
+        """
+        while (
+            self._due() and self._ready() and (handed := self._mailbox.take_events(BATCH_EVENTS, BATCH_BYTES))
+        ):
+            begun_s = self._clock.monotonic()
             if self._attempt(lambda outbox: self._append(outbox, handed)) is None:
                 self._mailbox.put_back(handed)
+            ended_s = self._clock.monotonic()
+            self._next_commit_s = ended_s + min(SENDING_SHARE * (ended_s - begun_s), LONGEST_WAIT_S)
         if lost := self._mailbox.take_lost_events():
             self._unrecorded += lost
             self._on_loss("inbox_full", lost)
         if self._unrecorded and self._attempt(self._record_shed):
             self._unrecorded = 0
+
+    @property
+    def commit_in_s(self) -> float:
+        """How long what was handed over still waits for its commit."""
+        return max(0.0, self._next_commit_s - self._clock.monotonic())
+
+    def _due(self) -> bool:
+        return self.commit_in_s == 0.0 or self._mailbox.events_waiting >= BATCH_EVENTS
 
     def _record_shed(self, outbox: Outbox) -> bool:
         outbox.record_loss("inbox_full", self._unrecorded)

@@ -185,6 +185,10 @@ class Traffic:
         topic = flight.message.topic
         self.refused += 1
         self._observer.refused(1)
+        if flight.kind == "reply":
+            # whoever asked chose the topic: it gets no block of its own and no line that it could vary
+            log.warning("the broker lets no answer through to where one was asked for (%s)", report.reason)
+            return
         now_s = self._clock.monotonic()
         block = self._blocks.get(topic)
         if block is None:

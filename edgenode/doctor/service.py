@@ -104,12 +104,14 @@ def examine_secrets(loaded: LoadedSettings, unit: Unit) -> list[Finding]:
     mqtt = loaded.settings.mqtt
     found = []
     files: dict[Path, str] = {}
-    if mqtt.password_file is not None:
-        files[unit.credential(mqtt.password_file) or loaded.base_dir / mqtt.password_file] = (
-            "the broker's password"
-        )
-    if mqtt.key_file is not None:
-        files[loaded.base_dir / mqtt.key_file] = "the node's private key"
+    for named, what in (
+        (mqtt.password_file, "the broker's password"),
+        (mqtt.key_file, "the node's private key"),
+        (loaded.settings.http.token_file, "the token of the HTTP listener"),
+        (loaded.settings.http.key_file, "the private key of the HTTP listener"),
+    ):
+        if named is not None:
+            files[unit.credential(named) or loaded.base_dir / named] = what
     # open to all, it is a warning of the configuration itself
     told = mqtt.password is None or readable_by_all(loaded.path)
     inside = [] if told else ["the broker's password"]
@@ -144,7 +146,7 @@ def _has_password(source: str) -> bool:
     return bool(at) and ":" in before_host
 
 
-def examine_port(settings: Settings) -> list[Finding]:
+def examine_port(settings: Settings, state_dir: Path) -> list[Finding]:
     """Whether `http.listen` is free, or taken by this very node."""
     if not settings.http.enabled:
         return [Finding("port", "http", Level.NOTE, "http is switched off: no metrics, no health, no page")]
@@ -158,6 +160,9 @@ def examine_port(settings: Settings) -> list[Finding]:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
     except OSError as error:
+        if (process := running_process(state_dir)) is not None and settings.http.token_file is not None:
+            text = f"taken, as it should be while this node runs (process {process}); its token keeps it shut"
+            return [Finding("port", subject, Level.OK, text)]
         if (name := _node_at(host, port)) is not None:
             if name == settings.node.name:
                 return [Finding("port", subject, Level.OK, "this node listens there now")]

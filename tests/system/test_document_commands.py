@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import cv2
@@ -30,6 +31,7 @@ from tests.servers.mosquitto import MosquittoBroker
 from tests.servers.rtsp_server import RtspServer
 from tests.system.daemon import Daemon, eventually
 from tests.system.listener import Listener
+from tests.system.pages.command import PageCommand
 from tests.unit.documents.test_commands import ROOT, Line, lines
 
 MODELS = ROOT / "edgenode/demo/models"
@@ -42,6 +44,7 @@ REPLACED = {
 }  # fmt: skip
 """What only a plant has, and what would take long."""
 ADDED = {
+    "edgenode tune": ["--rounds", "1", "--batches", "1,2"],
     "edgenode replay": ["--until", "25"],
     "edgenode doctor": ["--seconds", "1"],
     "edgenode-trainer fit": ["--arch", "classic", "--size", "24", "--epochs", "4"],
@@ -102,7 +105,7 @@ class Stage:
         (folder / "truth.csv").write_text(
             "clip,region,label,start_s,end_s\nsynthetic:junction?seed=3&fps=10,signal,red,3.0,9.0\n"
         )
-        for version in ("2", "3"):
+        for version in ("2", "3", "4"):
             make_model(
                 folder / f"defects-{version}.onnx", ("left", "right"), 24, 24, name="defects", version=version
             )
@@ -114,6 +117,14 @@ class Stage:
         text = text.replace('"embedded"\nport = 1883', f'"127.0.0.1"\nport = {self.broker.port}')
         text = text.replace("rtsp://10.0.0.5/stream", self.camera.url)
         (self.folder / "my.toml").write_text(text + '\n[http]\nlisten = "127.0.0.1:0"\n')
+
+    def run_for_a_moment(self) -> None:
+        """So that there is a state directory of a stopped node."""
+        if not (self.folder / "state/outbox/outbox.db").exists():
+            with Daemon(self.folder / "edgenode.toml") as node:
+                node.wait_for_text("running: ")
+                node.process.send_signal(signal.SIGTERM)
+                assert node.process.wait(30) == 0
 
     def words(self, line: Line) -> list[str]:
         found = shlex.split(line.arguments, comments=True)
@@ -164,6 +175,12 @@ def unique(program: str) -> list[Line]:
 
 
 NEED_THE_NODE = ("explain --rule", "run --config")
+NEED_A_PERSON = ("label ", "regions ")
+ELSEWHERE = {
+    "verify-stream": "tests/system/delivery/test_verify_stream.py",
+    "energy calibrate": "tests/unit/test_tuning.py",
+}
+"""Commands that need a broker, or a machine, of their own, and where they are run."""
 PREPARED = {
     "model rollback defects": ["model", "install", "defects-2.onnx", "--activate"],
     "verify events.jsonl --pictures pictures": [
@@ -176,17 +193,49 @@ WITHOUT_PICTURES = "verify events.jsonl --pictures pictures"
 
 
 @pytest.mark.parametrize(
-    "line", [line for line in unique("edgenode") if not line.arguments.startswith(NEED_THE_NODE)], ids=str
+    "line",
+    [
+        line
+        for line in unique("edgenode")
+        if not line.arguments.startswith((*NEED_THE_NODE, *NEED_A_PERSON, *ELSEWHERE))
+    ],
+    ids=str,
 )
 def test_a_line_of_the_documents_runs(here: Stage, line: Line) -> None:
     if line.arguments in PREPARED:
         done = CliRunner().invoke(edgenode, PREPARED[line.arguments])
         assert done.exit_code == 0, done.output
+    if line.arguments.startswith("outbox"):
+        here.run_for_a_moment()
     words = here.words(line)
     if line.arguments == WITHOUT_PICTURES:
         words = words[:2]
     done = CliRunner().invoke(edgenode, words)
     assert done.exit_code in expected(line), done.output + repr(done.exception)
+
+
+def test_what_serves_a_page_to_a_person_prints_its_link(here: Stage) -> None:
+    unlabelled = here.folder / "pictures" / "_unlabelled"
+    unlabelled.mkdir(exist_ok=True)
+    cv2.imwrite(str(unlabelled / "1.png"), np.zeros((24, 24, 3), np.uint8))
+    kept = here.folder / "state" / "collected" / "2026-01-31"
+    kept.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(kept / "1.png"), np.zeros((24, 24, 3), np.uint8))
+    serving = [line for line in unique("edgenode") if line.arguments.startswith(NEED_A_PERSON)]
+    assert len(serving) >= 3
+    for line in serving:
+        words = [word.replace("/var/lib/edgenode", str(here.folder / "state")) for word in here.words(line)]
+        with ExitStack() as stack:
+            command = PageCommand(stack, here.folder, *words)
+            assert "127.0.0.1" in command.link
+            command.end()
+            assert command.process.returncode == 0
+
+
+def test_what_is_run_elsewhere_is_run_there() -> None:
+    for command, place in ELSEWHERE.items():
+        words = command.split()
+        assert all(word in (ROOT / place).read_text(encoding="utf-8") for word in words)
 
 
 def test_what_asks_or_is_a_running_node_runs(here: Stage) -> None:
@@ -249,7 +298,7 @@ def foreign_model(path: Path) -> None:
 @pytest.mark.timeout(900)
 def test_the_trainers_lines_run_one_after_the_other(here: Stage) -> None:
     rng = np.random.default_rng(0)
-    for folder in ("pictures", "another_day"):
+    for folder in ("pictures", "another_day", "labelled"):
         for label, (top, left) in {"left": (8, 2), "right": (8, 16)}.items():
             (here.folder / folder / label).mkdir(parents=True, exist_ok=True)
             for number in range(24):

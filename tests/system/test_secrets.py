@@ -142,12 +142,12 @@ def test_no_secret_leaves_the_node(
             plant.sections["node"]["name"] = NODE
             plant.write()
             said["check"] = command(plant, "check")
-            for name in ("refused", "denied", "query"):
+            for name in ("refused", "denied"):
                 said[f"snapshot of {name}"] = command(
                     plant, "snapshot", "--camera", name, "--out", "/dev/null"
                 )
             said["explain"] = command(plant, "explain", "--rule", "lit")
-            for arguments in (("outbox", "list"), ("model", "list")):
+            for arguments in (("outbox", "list"), ("model", "list"), ("doctor", "--json", "--seconds", "1")):
                 said[" ".join(arguments)] = command(plant, *arguments)
             modes = modes_under(tmp_path / "state")
             crash(node)

@@ -127,6 +127,14 @@ def test_an_installed_model_serves_by_its_name(tmp_path: Path) -> None:
     assert model_path(found.settings, "defects", found.base_dir, lambda *_: installed) == installed
 
 
+def test_a_folder_of_the_model_s_name_is_not_taken_for_it(tmp_path: Path) -> None:
+    """The training folder often lies beside the configuration and is named as the model is."""
+    (tmp_path / "defects").mkdir()
+    found = loaded(tmp_path, GOOD.replace("defects.onnx", "defects"))
+    installed = tmp_path / "installed.onnx"
+    assert model_path(found.settings, "defects", found.base_dir, lambda *_: installed) == installed
+
+
 def test_a_path_is_never_looked_up_in_the_store(tmp_path: Path) -> None:
     found = loaded(tmp_path, GOOD.replace("defects.onnx", "../defects"))
     asked: list[str] = []

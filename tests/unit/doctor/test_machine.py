@@ -94,11 +94,11 @@ def test_a_port_is_free_or_somebody_elses(tmp_path: Path) -> None:
         answering = threading.Thread(target=hang_up, name="other")
         answering.start()
         settings = loaded(tmp_path, f'[http]\nlisten = "127.0.0.1:{port}"\n').settings
-        found = examine_port(settings)
+        found = examine_port(settings, tmp_path)
         answering.join(20.0)
         assert [finding.level for finding in found] == [Level.PROBLEM]
         assert str(port) in found[0].advice
-    assert [finding.level for finding in examine_port(settings)] == [Level.OK]
+    assert [finding.level for finding in examine_port(settings, tmp_path)] == [Level.OK]
 
 
 def test_secrets_that_others_may_read_are_warned_of(tmp_path: Path) -> None:
