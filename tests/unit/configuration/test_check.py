@@ -316,3 +316,16 @@ def test_a_misspelt_command_is_not_taken_to_be_disabled(tmp_path: Path) -> None:
     assert "commands.disabled[1]" in problem
     assert 'did you mean "snapshot"?' in problem
     assert problems(loaded(tmp_path, '[commands]\ndisabled = ["all"]\n'), probes()) == []
+
+
+def test_keys_that_cannot_be_read_are_told_before_the_start(tmp_path: Path) -> None:
+    (tmp_path / "defects.onnx").write_text("good defect")
+    text = GOOD + "[rollout]\nrequire_signature = true\n"
+    assert any(
+        "rollout.require_signature without rollout.trusted_keys" in each for each in told(tmp_path, text)
+    )
+    text += 'trusted_keys = ["plant.pub"]\nca_file = "nowhere.pem"\n'
+    found = "\n".join(told(tmp_path, text))
+    assert "rollout.trusted_keys: " in found
+    assert "plant.pub" in found
+    assert "nowhere.pem" in found
