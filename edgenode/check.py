@@ -22,7 +22,7 @@ from edgenode.settings import ModelSettings, RegionSettings, Settings
 from edgenode.settings_access import ALL_COMMANDS
 from edgenode.telemetry.http_access import Access
 from edgenode.toml_places import KeyPath
-from edgenode.wiring import installed_model, model_path
+from edgenode.wiring import installed_model, model_path, trust_of
 
 if TYPE_CHECKING:
     from edgenode.inference.card import ModelCard
@@ -93,6 +93,7 @@ def problems(loaded: LoadedSettings, probes: Probes | None = None) -> list[str]:
     check.commands()
     check.state_dir()
     check.rules()
+    check.rollout()
     check.collect()
     return [text for _, text in sorted(check.found, key=lambda found: found[0])]
 
@@ -238,6 +239,15 @@ class _Check:
                     self._add(("mqtt", name), reason)
         if mqtt.username is None and (mqtt.password is not None or mqtt.password_file is not None):
             self._add(("mqtt",), "a password without a username: MQTT sends it only together with one")
+
+    def rollout(self) -> None:
+        rollout = self._settings.rollout
+        if rollout.ca_file is not None and (reason := unreadable(self._loaded.base_dir / rollout.ca_file)):
+            self._add(("rollout", "ca_file"), reason)
+        try:
+            trust_of(self._settings, self._loaded.base_dir)
+        except ConfigurationError as error:
+            self._add(("rollout", "trusted_keys"), str(error).removeprefix("rollout.trusted_keys: "))
 
     def http(self) -> None:
         http = self._settings.http

@@ -333,3 +333,16 @@ def test_a_certificate_with_another_key_is_told_before_the_node_is_restarted_wit
     (problem,) = problems(loaded(tmp_path, text), probes())
     assert "edgenode.toml:4: http.cert_file: not usable" in problem
     assert "mismatch" in problem.lower()
+
+
+def test_keys_that_cannot_be_read_are_told_before_the_start(tmp_path: Path) -> None:
+    (tmp_path / "defects.onnx").write_text("good defect")
+    text = GOOD + "[rollout]\nrequire_signature = true\n"
+    assert any(
+        "rollout.require_signature without rollout.trusted_keys" in each for each in told(tmp_path, text)
+    )
+    text += 'trusted_keys = ["plant.pub"]\nca_file = "nowhere.pem"\n'
+    found = "\n".join(told(tmp_path, text))
+    assert "rollout.trusted_keys: " in found
+    assert "plant.pub" in found
+    assert "nowhere.pem" in found
