@@ -24,29 +24,25 @@ from edgenode.delivery.publisher import OUTBOX_FOLDER, Publisher, PublisherOptio
 from edgenode.desk import DecisionDesk, Hooks
 from edgenode.discovery import HomeAssistant
 from edgenode.errors import ConfigurationError, EdgeNodeError
-from edgenode.inference.onnx_file import file_sha256
 from edgenode.memory import StateDirectory
-from edgenode.node_commands import command_table
+from edgenode.node_commands import SLOW_VERBS, command_table
 from edgenode.node_energy import NodeEnergy
 from edgenode.node_evidence import DropNotes, evidence_picture
-from edgenode.node_status import card_summary, node_info, overall_state, status_page_state
+from edgenode.node_models import classifiers_for, close_unused, drift_monitors
+from edgenode.node_status import node_info, overall_state, status_page_state
 from edgenode.node_surroundings import surroundings_of
 from edgenode.pipeline import STALL_LIMIT_S, Pipeline
 from edgenode.records import CameraReport
+from edgenode.reload_turns import ReloadTurns
+from edgenode.rollout import ModelRollout
+from edgenode.rollout_watch import RolloutWatch
 from edgenode.settings import Settings
 from edgenode.telemetry.health import Health
 from edgenode.telemetry.http import HttpServer
 from edgenode.telemetry.http_access import Access
 from edgenode.telemetry.metrics import Metrics
 from edgenode.telemetry.surroundings import SurroundingsMetrics
-from edgenode.wiring import (
-    cards_of,
-    close_all,
-    drift_references,
-    fallen_back,
-    load_classifiers,
-    model_path,
-)
+from edgenode.wiring import cards_of, close_all, fallen_back, load_classifiers
 
 if TYPE_CHECKING:
     from edgenode.decision.decider import Decider
@@ -66,7 +62,7 @@ PAUSED_S = 5.0
 """Where even the supervisor was silent for so long, the process was stopped or the machine asleep: threads get as
 long to go on."""
 MEASURE_S = 1.0
-"""How often energy and drift are worked out."""
+"""How often energy is worked out."""
 EMBEDDED = "embedded"
 
 
@@ -88,6 +84,7 @@ class Node:
         self.health.require("models", "outbox", "cameras")
         self.reports: dict[str, CameraReport] = {}
         """The last report of each camera."""
+        self.reload_turns = ReloadTurns()
         self.reload_requested = threading.Event()
         """Set by the `reload` command; the daemon's loop acts on it."""
         self._hooks = hooks
@@ -158,11 +155,16 @@ class Node:
         self.health.watch("camera-reports", lambda: ticker.heartbeat_s, STALL_LIMIT_S)
         self.health.watch("publisher", lambda: self.publisher.heartbeat_s, STALL_LIMIT_S)
         self.health.condition("models", True)
-        self._collector = collector_of(self, cards_of(classifiers))
-        self._stack.append(("collector", lambda: self._collector.close(settings.node.drain)))
+        self.collector = collector_of(self, cards_of(classifiers))
+        self._stack.append(("collector", lambda: self.collector.close(settings.node.drain)))
         self._stack.append(("pipeline", lambda: self.pipeline.stop(settings.node.drain)))
-        self.desk.watch_drift(drift_references(classifiers))
+        self.desk.watch_drift(drift_monitors(classifiers))
+        self.rollout = ModelRollout(self)
+        self._watch = RolloutWatch(self)
+        self.pipeline.on_retired(self.rollout.retired)
         self.pipeline.apply(settings, self.base_dir, classifiers)
+        self._stack.append(("rollout", self.rollout.stop))
+        self.rollout.follow(classifiers)
         self._announce(classifiers)
 
     def _publisher(self) -> Publisher:
@@ -186,6 +188,7 @@ class Node:
             hold_without_subscriber=self.settings.outbox.hold_without_subscriber,
             link_hash=link_hash,
             commands=self.settings.commands,
+            slow_verbs=SLOW_VERBS,
         )
         return Publisher(options, self.metrics, self.clock, command_table(self))
 
@@ -221,8 +224,7 @@ class Node:
             self._measured_s = now_s
             self._energy.tick(now_s)
             self._drop_notes.look()
-            for model, psi in self.desk.drift().items():
-                self.metrics.drift(model, psi)
+        self._watch.look()
         if self.desk.dirty and now_s - self._remembered_s >= REMEMBER_S:
             self._remembered_s = now_s
             self._remember()
@@ -242,24 +244,46 @@ class Node:
             fixed.append(misfit)
         if fixed:
             raise ConfigurationError(fixed)
-        classifiers = self._classifiers_for(settings, base_dir)
+        with self.rollout.lock:
+            self._reload(settings, base_dir)
+
+    def _reload(self, settings: Settings, base_dir: Path) -> None:
+        classifiers = classifiers_for(settings, base_dir, self.settings, self._serving())
         try:
             decider, rules = self._deciding(settings, classifiers)
         except ConfigurationError:
-            self._close_unused(classifiers)
+            close_unused(classifiers, self._serving())
             raise
         gone = [name for name in self.pipeline.cameras() if name not in {c.name for c in settings.cameras}]
         self.settings, self.base_dir = settings, base_dir
-        self.desk.swap(decider, rules, self.clock.monotonic(), self.clock.now())
-        self.desk.watch_drift(drift_references(classifiers))
-        self._collector.apply(collect_plan(settings, cards_of(classifiers)))
+        self._decide_by(decider, rules, classifiers)
         self.pipeline.apply(settings, base_dir, classifiers)
         self._energy.apply(settings)
         for name in gone:
             self.reports.pop(name, None)
             self.publisher.forget_camera(name)
         self.publisher.hurry()
+        self.rollout.follow(classifiers)
         self._announce(classifiers)
+
+    def serve(self, model: str, classifier: Classifier) -> Classifier:
+        """Let a proven `classifier` serve `model` from the next batch on; returns the one that did. Called by the
+        rollout, under its lock. Raises EdgeNodeError, with everything left as it was."""
+        classifiers = {**self._serving(), model: classifier}
+        decider, rules = self._deciding(self.settings, classifiers)
+        old = self.pipeline.swap(model, classifier)
+        self._decide_by(decider, rules, classifiers)
+        self._announce(classifiers)
+        return old
+
+    def _serving(self) -> dict[str, Classifier]:
+        found = {name: self.pipeline.classifier(name) for name in self.pipeline.models()}
+        return {name: classifier for name, classifier in found.items() if classifier is not None}
+
+    def _decide_by(self, decider: Decider, rules: RuleSet, classifiers: dict[str, Classifier]) -> None:
+        self.desk.swap(decider, rules, self.clock.monotonic(), self.clock.now())
+        self.desk.watch_drift(drift_monitors(classifiers))
+        self.collector.apply(collect_plan(self.settings, cards_of(classifiers)))
 
     def stop(self) -> None:
         """Source first: cameras, engines (draining), publisher (`stopped`), broker, HTTP, state directory."""
@@ -289,30 +313,6 @@ class Node:
         cards = cards_of(classifiers)
         return build_decider(settings, cards), build_rules(settings, region_labels(settings, cards))
 
-    def _classifiers_for(self, settings: Settings, base_dir: Path) -> dict[str, Classifier]:
-        """The classifiers `settings` asks for; those that serve the same file already are kept."""
-        kept: dict[str, Classifier] = {}
-        for name in settings.models if settings.inference == self.settings.inference else ():
-            serving = self.pipeline.classifier(name)
-            if serving is not None and serving.identity.sha256 == self._file_sha256(settings, name, base_dir):
-                kept[name] = serving
-        fresh = load_classifiers(settings, base_dir, only=set(settings.models) - set(kept))
-        return {name: kept.get(name) or fresh[name] for name in settings.models}
-
-    def _file_sha256(self, settings: Settings, name: str, base_dir: Path) -> str | None:
-        """Of the file that model `name` is loaded from; None where it cannot be read, which loading tells."""
-
-        try:
-            path = model_path(settings, name, base_dir)
-            return file_sha256(path) if path is not None else None
-        except (OSError, EdgeNodeError):
-            return None
-
-    def _close_unused(self, classifiers: dict[str, Classifier]) -> None:
-        for name, classifier in classifiers.items():
-            if self.pipeline.classifier(name) is not classifier:
-                classifier.close()
-
     def _set_pace(self, camera: str, share: float) -> None:
         self.pipeline.set_pace(camera, share)
 
@@ -335,8 +335,6 @@ class Node:
         fallen = fallen_back(self.settings, classifiers)
         self.health.condition("provider", not fallen, fallen)
         self.publisher.publish_info(node_info(self.settings, classifiers, self._started_at))
-        for name, classifier in classifiers.items():
-            self.publisher.publish_model(name, classifier.identity, card_summary(classifier.card))
         HomeAssistant(self._state, self.publisher).announce(self.settings, cards_of(classifiers))
 
     def _remember(self) -> None:

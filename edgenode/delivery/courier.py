@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Protocol
 
 from edgenode.clock import Clock
-from edgenode.delivery.commands import CommandRequest, CommandWorker, Gate
+from edgenode.delivery.command_lanes import CommandLanes
+from edgenode.delivery.commands import CommandRequest, Gate
 from edgenode.delivery.identity import ClockCheck
 from edgenode.delivery.link import Link
 from edgenode.delivery.link_options import Acknowledged, Connected, Disconnected, Received
@@ -103,7 +104,7 @@ class CourierParts:
     mailbox: Mailbox
     link: Link
     gate: Gate
-    worker: CommandWorker
+    worker: CommandLanes
     clock_check: ClockCheck
     wake: threading.Event
 

@@ -39,7 +39,8 @@ edgenode_gate_audits_total{camera,result}
 edgenode_energy_joules_total{domain,source} edgenode_inference_joules_total{model}
 edgenode_power_watts{source}
 edgenode_cpu_seconds_total{thread} edgenode_prediction_confidence_bucket{model}
-edgenode_drift_psi{model}
+edgenode_drift_psi{model} edgenode_embedding_drift_psi{model} edgenode_shadow_samples_total{model,result}
+edgenode_shadow_skipped_total{model,reason} edgenode_model_rollbacks_total{model,reason}
 edgenode_model_info{model,version,sha256} edgenode_build_info{version,python,machine}
 edgenode_samples_taken_total{model} edgenode_samples_held{model} edgenode_samples_failed_total{camera,reason}
 edgenode_inference_failures_total{model,reason} edgenode_corrupt_frames_total{camera}
@@ -108,7 +109,10 @@ def busy(tmp_path: Path) -> Metrics:
     metrics.collection(1, 2048)
     metrics.inference_joules("defects", 1.5)
     metrics.model_serving(ModelIdentity("defects", "3", "ab" * 32))
-    metrics.drift("defects", 0.04)
+    metrics.drift("defects", 0.04, 0.02)
+    metrics.shadow_compared("defects", 3, 1)
+    metrics.shadow_skipped("defects", "late", 2)
+    metrics.model_rolled_back("defects", "slow")
     metrics.watch_samples(
         "defects", lambda: Account({("line_1", "belt"): 9}, {("line_1", DropReason.STALE): 2}, 6, 1)
     )
