@@ -153,8 +153,8 @@ class Node:
         if (http := self._http) is not None:
             self.health.watch("http", lambda: http.heartbeat_s, STALL_LIMIT_S)
         self.health.condition("models", True)
-        self._collector = collector_of(self, cards_of(classifiers))
-        self._stack.append(("collector", lambda: self._collector.close(settings.node.drain)))
+        self.collector = collector_of(self, cards_of(classifiers))
+        self._stack.append(("collector", lambda: self.collector.close(settings.node.drain)))
         self._stack.append(("pipeline", lambda: self.pipeline.stop(settings.node.drain)))
         self.desk.watch_drift(drift_monitors(classifiers))
         self.rollout = ModelRollout(self)
@@ -274,7 +274,7 @@ class Node:
     def _decide_by(self, decider: Decider, rules: RuleSet, classifiers: dict[str, Classifier]) -> None:
         self.desk.swap(decider, rules, self.clock.monotonic(), self.clock.now())
         self.desk.watch_drift(drift_monitors(classifiers))
-        self._collector.apply(collect_plan(self.settings, cards_of(classifiers)))
+        self.collector.apply(collect_plan(self.settings, cards_of(classifiers)))
 
     def stop(self) -> None:
         """Source first: cameras, engines (draining), publisher (`stopped`), broker, HTTP, state directory."""
