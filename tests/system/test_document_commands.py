@@ -25,8 +25,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgenode.capture.scenes import scene_named
 from edgenode.cli import main as edgenode
+from edgenode.inference.store import ModelStore
 from tests.clips import write_clip
-from tests.models import make_model
+from tests.models import file_sha256, make_model
 from tests.profiles import ENVIRONMENT
 from tests.servers.mosquitto import MosquittoBroker
 from tests.servers.rtsp_server import RtspServer
@@ -42,6 +43,7 @@ REPLACED = {
     "2m": "3s", "10m": "2s", "5m": "25s", "30m": "25s",
     "/etc/edgenode/edgenode.toml": "edgenode.toml",
     "2026-01-31T12:00:00Z": "1h",
+    "3f9a1c": "{hashed}",
 }  # fmt: skip
 """What only a plant has, and what would take long."""
 ADDED = {
@@ -106,7 +108,7 @@ class Stage:
         (folder / "truth.csv").write_text(
             "clip,region,label,start_s,end_s\nsynthetic:junction?seed=3&fps=10,signal,red,3.0,9.0\n"
         )
-        for version in ("2", "3", "4"):
+        for version in ("2", "3", "3c"):
             make_model(
                 folder / f"defects-{version}.onnx", ("left", "right"), 24, 24, name="defects", version=version
             )
@@ -129,7 +131,8 @@ class Stage:
 
     def words(self, line: Line) -> list[str]:
         found = shlex.split(line.arguments, comments=True)
-        found = [REPLACED.get(word, word).format(camera=self.camera.url) for word in found]
+        hashed = file_sha256(self.folder / "defects-3.onnx")[:6]
+        found = [REPLACED.get(word, word).format(camera=self.camera.url, hashed=hashed) for word in found]
         for start, more in ADDED.items():
             if f"{line.program} {line.arguments}".startswith(start):
                 found += [*more]
@@ -184,10 +187,13 @@ ELSEWHERE = {
 """Commands that need a broker, or a machine, of their own, and where they are run."""
 SECONDS = ("doctor", "replay", "verify", "tune", "outbox", "explain --config", "energy")
 PREPARED = {
-    "model rollback defects": ["model", "install", "defects-2.onnx", "--activate"],
-    "verify events.jsonl --pictures pictures": [
-        "replay", "--config", "red_light.toml", "--until", "60", "--out", "events.jsonl",
+    "model rollback": [
+        ["install", "defects-2.onnx", "--activate"],
+        ["install", "defects-3.onnx", "--activate", "--force"],
     ],
+    "model shadow": [["install", "defects-2.onnx", "--activate"], ["install", "defects-3.onnx"]],
+    "model activate": [["install", "defects-3.onnx"]],
+    "model release": [["install", "defects-3.onnx"]],
 }  # fmt: skip
 """What has to have been done before."""
 WITHOUT_PICTURES = "verify events.jsonl --pictures pictures"
@@ -207,9 +213,18 @@ def runnable() -> list[Any]:
 
 @pytest.mark.parametrize("line", runnable())
 def test_a_line_of_the_documents_runs(here: Stage, line: Line) -> None:
-    if line.arguments in PREPARED:
-        done = CliRunner().invoke(edgenode, PREPARED[line.arguments])
+    if line.arguments.startswith("model "):
+        shutil.rmtree(here.folder / "state/models/defects", ignore_errors=True)
+    steps = next((done for start, done in PREPARED.items() if line.arguments.startswith(start)), [])
+    for step in steps:
+        done = CliRunner().invoke(edgenode, ["model", *step])
         assert done.exit_code == 0, done.output
+    if line.arguments.startswith("model release"):
+        bad = file_sha256(here.folder / "defects-3.onnx")
+        ModelStore(here.folder / "state").quarantine("defects", bad, "answered with NaN")
+    if line.arguments == WITHOUT_PICTURES:
+        made = ["replay", "--config", "red_light.toml", "--until", "60", "--out", "events.jsonl"]
+        assert CliRunner().invoke(edgenode, made).exit_code == 0
     if line.arguments.startswith("outbox"):
         here.run_for_a_moment()
     words = here.words(line)
