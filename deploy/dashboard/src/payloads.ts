@@ -88,6 +88,13 @@ export interface LossNotice {
   lost: { reason: string; count: number | null }[];
 }
 
+export interface Shadow {
+  version: string;
+  sha256: string;
+  samples: number;
+  agreed: number;
+}
+
 export interface ModelState extends ModelReference {
   card?: {
     description?: string;
@@ -97,7 +104,7 @@ export interface ModelState extends ModelReference {
     macro_f1?: number | null;
     test_samples?: number | null;
   };
-  shadow?: ModelReference | null;
+  shadow?: Shadow | null;
 }
 
 export interface Reply {
@@ -134,7 +141,7 @@ export const EVENT_STEP: Shape = {
   ended_at: "text?", captured_at: "text", reason: "text", evidence: "text?", model: "model?",
 };
 export const LOSS_NOTICE: Shape = { noticed_at: "text", lost: "list?" };
-export const MODEL_STATE: Shape = { ...REFERENCE, card: "object?", shadow: "model?" };
+export const MODEL_STATE: Shape = { ...REFERENCE, card: "object?", shadow: "object?" };
 export const REPLY: Shape = { status: "text", transaction: "text?", error: "object?" };
 
 const TEXT = new TextDecoder();

@@ -87,6 +87,13 @@ def test_a_node_that_goes_takes_its_cameras_along(page: Page, tmp_path: Path) ->
                 tell(broker.port, f"gateway-9/cameras/{name}/state", {**camera, "width": 640, "height": 480})
             page.goto(f"{host}?broker={url}")
             expect(page.locator("li.camera .status")).to_have_text(["online", "online"])
+            shadow = {"version": "4", "sha256": "b" * 64, "samples": 200, "agreed": 196}
+            model = {"name": "doors", "version": "3", "sha256": "a" * 64, "card": {}, "shadow": shadow}
+            tell(broker.port, "gateway-9/models/doors", model)
+            page.locator("#nav-nodes").click()
+            row = page.get_by_role("row", name=re.compile("doors"))
+            expect(row).to_contain_text("4 (bbbbbbbb), agrees in 98 % of 200")
+            page.locator("#nav-cameras").click()
             tell(broker.port, "gateway-9/state", {**STATE, "state": "offline"})
             expect(page.locator("li.camera .status")).to_have_text(["node is away", "node is away"])
             expect(page.locator("#alarm-list li")).to_have_count(1)

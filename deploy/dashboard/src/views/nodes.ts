@@ -4,7 +4,7 @@ import { nodeLevel } from "../alarms";
 import { byId, h } from "../dom";
 import type { Fleet, NodeView } from "../fleet";
 import { at, atFull, bytes, duration, milliseconds, number, percent, plural } from "../format";
-import { type ModelReference, type ModelState, isModel } from "../payloads";
+import { type ModelReference, type ModelState, type Shadow, isModel } from "../payloads";
 import type { Options, Served } from "../options";
 import { DRIFT_LIMIT, type Vitals, type VitalsWatch } from "../vitals";
 import { Status } from "./status";
@@ -55,6 +55,11 @@ export class NodesView {
   }
 }
 
+function shadowed(shadow: Shadow): string {
+  const agreed = shadow.samples > 0 ? `, agrees in ${percent(shadow.agreed / shadow.samples)} of ${number(shadow.samples)}` : "";
+  return `${shadow.version} (${String(shadow.sha256).slice(0, 8)})${agreed}`;
+}
+
 function facts(rows: [string, string][], title = ""): HTMLElement {
   const list = h("dl", { class: "facts-list", title });
   for (const [name, value] of rows) list.append(h("div", {}, h("dt", {}, name), h("dd", {}, value)));
@@ -95,7 +100,7 @@ function models(node: NodeView): HTMLElement | null {
       h("td", {}, model.version),
       h("td", { title: model.sha256 }, h("code", {}, model.sha256.slice(0, 8))),
       h("td", {}, typeof proof !== "number" ? "–" : `${percent(proof)} of ${plural(card?.test_samples ?? 0, "picture")}`),
-      h("td", { title: shadow?.sha256 }, shadow ? `${shadow.version} (${shadow.sha256.slice(0, 8)})` : "none"),
+      h("td", { title: shadow?.sha256 }, shadow ? shadowed(shadow) : "none"),
     );
   });
   const head = ["Model", "Version", "File", "Right in its test", "Shadow"].map((text) => h("th", { scope: "col" }, text));
