@@ -181,17 +181,17 @@ def _get(url: str, context: ssl.SSLContext, sink: _Sink) -> str | None:
             f"{target}?{parts.query}" if parts.query else target,
             headers={"Accept-Encoding": "identity", "User-Agent": "edgenode", "Connection": "close"},
         )
-        response = connection.getresponse()
-        if response.status in (301, 302, 303, 307, 308):
-            return response.getheader("Location") or ""
-        if response.status != 200:
-            raise ModelError(f"{url}: the server answers {response.status} {response.reason[:80]}")
-        if response.length is not None:
-            sink.announced(response.length)
-        sink.take_all(response.read1)
-        if response.length:
-            raise ModelError(f"{url}: cut short, {response.length} bytes are missing")
-        return None
+        with connection.getresponse() as response:
+            if response.status in (301, 302, 303, 307, 308):
+                return response.getheader("Location") or ""
+            if response.status != 200:
+                raise ModelError(f"{url}: the server answers {response.status} {response.reason[:80]}")
+            if response.length is not None:
+                sink.announced(response.length)
+            sink.take_all(response.read1)
+            if response.length:
+                raise ModelError(f"{url}: cut short, {response.length} bytes are missing")
+            return None
     finally:
         connection.close()
 

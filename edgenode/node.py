@@ -91,8 +91,7 @@ class Node:
         self.broker: EmbeddedBroker | None = None
         """The built-in one, where it is asked for."""
         self._started_at = self.clock.now()
-        self._remembered_s = 0.0
-        self._forgetful = False
+        self._remembered_s, self._forgetful = 0.0, False
         self._measured_s = 0.0
         self._energy = NodeEnergy(settings, self.metrics, self._set_pace)
         self.announced = ""
@@ -154,8 +153,8 @@ class Node:
         if (http := self._http) is not None:
             self.health.watch("http", lambda: http.heartbeat_s, STALL_LIMIT_S)
         self.health.condition("models", True)
-        self._collector = collector_of(self, cards_of(classifiers))
-        self._stack.append(("collector", lambda: self._collector.close(settings.node.drain)))
+        self.collector = collector_of(self, cards_of(classifiers))
+        self._stack.append(("collector", lambda: self.collector.close(settings.node.drain)))
         self._stack.append(("pipeline", lambda: self.pipeline.stop(settings.node.drain)))
         self.desk.watch_drift(drift_monitors(classifiers))
         self.rollout = ModelRollout(self)
@@ -275,7 +274,7 @@ class Node:
     def _decide_by(self, decider: Decider, rules: RuleSet, classifiers: dict[str, Classifier]) -> None:
         self.desk.swap(decider, rules, self.clock.monotonic(), self.clock.now())
         self.desk.watch_drift(drift_monitors(classifiers))
-        self._collector.apply(collect_plan(self.settings, cards_of(classifiers)))
+        self.collector.apply(collect_plan(self.settings, cards_of(classifiers)))
 
     def stop(self) -> None:
         """Source first: cameras, engines (draining), publisher (`stopped`), broker, HTTP, state directory."""
@@ -332,9 +331,8 @@ class Node:
     def _remember(self) -> None:
         try:
             self._state.remember(self.desk.export())
+            self._forgetful = False
         except OSError as error:
             if not self._forgetful:
                 log.warning("states cannot be remembered: %s; it is tried again each second", error)
             self._forgetful = True
-        else:
-            self._forgetful = False
