@@ -108,7 +108,7 @@ class Stage:
         (folder / "truth.csv").write_text(
             "clip,region,label,start_s,end_s\nsynthetic:junction?seed=3&fps=10,signal,red,3.0,9.0\n"
         )
-        for version in ("2", "3", "3c"):
+        for version in ("2", "3", "3c", "4"):
             make_model(
                 folder / f"defects-{version}.onnx", ("left", "right"), 24, 24, name="defects", version=version
             )
