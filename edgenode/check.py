@@ -20,7 +20,7 @@ from edgenode.nearest import suggestion
 from edgenode.node_commands import VERBS
 from edgenode.settings import ModelSettings, RegionSettings, Settings
 from edgenode.settings_access import ALL_COMMANDS
-from edgenode.telemetry.http_access import read_token
+from edgenode.telemetry.http_access import Access
 from edgenode.toml_places import KeyPath
 from edgenode.wiring import installed_model, model_path, trust_of
 
@@ -257,16 +257,20 @@ class _Check:
                 f"{http.address[0]} is beyond loopback, and everybody who reaches it could read states and metrics; "
                 'set token_file, or client_ca_file with cert_file and key_file, or use "127.0.0.1:9464"',
             )
-        for name in ("token_file", "cert_file", "key_file", "client_ca_file"):
-            path: Path | None = getattr(http, name)
-            reason = None if path is None else unreadable(path)
+        names = ("token_file", "cert_file", "key_file", "client_ca_file")
+        files: dict[str, Path] = {name: path for name in names if (path := getattr(http, name)) is not None}
+        hidden = any(map(is_credential, files.values()))
+        reasons = {name: unreadable(path) for name, path in files.items() if not is_credential(path)}
+        for name, reason in reasons.items():
             if reason is not None:
                 self._add(("http", name), reason)
-            elif path is not None and name == "token_file":
-                try:
-                    read_token(path)
-                except (OSError, ValueError) as error:
-                    self._add(("http", name), str(error))
+        if not hidden and not any(reasons.values()):
+            try:
+                Access.of(http).prove()
+            except ConfigurationError as error:
+                for problem in error.problems:
+                    name, _, reason = problem.removeprefix("http.").partition(": ")
+                    self._add(("http", name.partition(",")[0]), reason)
 
     def commands(self) -> None:
         for index, verb in enumerate(self._settings.commands.disabled):

@@ -16,6 +16,7 @@ from types import FrameType
 from edgenode import exit_codes
 from edgenode.config_file import LoadedSettings
 from edgenode.errors import ConfigurationError, EdgeNodeError
+from edgenode.heap import share_heaps
 from edgenode.node import Node
 from edgenode.settings import Settings
 from edgenode.supervision import StallAlarm, ThreadWatch, all_stacks, end_in_time, leave
@@ -32,6 +33,7 @@ def run_daemon(loaded: LoadedSettings, load_again: Callable[[], LoadedSettings])
     Returns the exit code. Called on the main thread; signal handlers only set flags.
     """
     faulthandler.enable()
+    share_heaps()
     # the broker's password and the cameras' are in this process's memory
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     _set_up_logging(loaded)

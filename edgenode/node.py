@@ -20,7 +20,7 @@ from edgenode.clock import Clock, SystemClock
 from edgenode.collecting import collect_plan, collector_of
 from edgenode.decision.evidence import link_hash
 from edgenode.decision_setup import build_decider, build_rules, region_labels
-from edgenode.delivery.publisher import OUTBOX_FOLDER, Publisher, PublisherOptions
+from edgenode.delivery.publisher import LINK_LIMIT_S, OUTBOX_FOLDER, Publisher, PublisherOptions
 from edgenode.desk import DecisionDesk, Hooks
 from edgenode.discovery import HomeAssistant
 from edgenode.errors import ConfigurationError, EdgeNodeError
@@ -30,18 +30,17 @@ from edgenode.node_energy import NodeEnergy
 from edgenode.node_evidence import DropNotes, evidence_picture
 from edgenode.node_models import classifiers_for, close_unused, drift_monitors
 from edgenode.node_status import node_info, overall_state, status_page_state
-from edgenode.node_surroundings import surroundings_of
+from edgenode.node_surroundings import register_surroundings
 from edgenode.pipeline import STALL_LIMIT_S, Pipeline
 from edgenode.records import CameraReport
 from edgenode.reload_turns import ReloadTurns
 from edgenode.rollout import ModelRollout
 from edgenode.rollout_watch import RolloutWatch
 from edgenode.settings import Settings
-from edgenode.telemetry.health import Health
+from edgenode.telemetry.health import Health, Patience
 from edgenode.telemetry.http import HttpServer
 from edgenode.telemetry.http_access import Access
 from edgenode.telemetry.metrics import Metrics
-from edgenode.telemetry.surroundings import SurroundingsMetrics
 from edgenode.wiring import cards_of, close_all, fallen_back, load_classifiers
 
 if TYPE_CHECKING:
@@ -58,9 +57,6 @@ REMEMBER_S = 1.0
 """At most this much is forgotten of states and open events when the power goes."""
 ON_THE_WAY_S = 0.5
 """Rules see the present this late while no sample comes: those on their way to a model are older than now."""
-PAUSED_S = 5.0
-"""Where even the supervisor was silent for so long, the process was stopped or the machine asleep: threads get as
-long to go on."""
 MEASURE_S = 1.0
 """How often energy is worked out."""
 EMBEDDED = "embedded"
@@ -95,8 +91,7 @@ class Node:
         self.broker: EmbeddedBroker | None = None
         """The built-in one, where it is asked for."""
         self._started_at = self.clock.now()
-        self._remembered_s = 0.0
-        self._forgetful = False
+        self._remembered_s, self._forgetful = 0.0, False
         self._measured_s = 0.0
         self._energy = NodeEnergy(settings, self.metrics, self._set_pace)
         self.announced = ""
@@ -121,7 +116,7 @@ class Node:
 
     def _start(self) -> None:
         settings = self.settings
-        self.metrics.register(SurroundingsMetrics(surroundings_of(settings, self.base_dir, self.clock)))
+        register_surroundings(self.metrics, settings, self.base_dir, self.clock)
         classifiers = load_classifiers(settings, self.base_dir)
         self._stack.append(("models", lambda: close_all(classifiers)))
         decider, rules = self._deciding(settings, classifiers)
@@ -145,8 +140,6 @@ class Node:
         self.pipeline = Pipeline(
             self.desk.take, self._camera_report, self._gate_note, self.metrics, self.health, self.clock
         )
-        self._collector = collector_of(self)
-        self.pipeline.witness = self._collector.offer
         if remembered := self._state.recall():
             remembered = caught_up(remembered, settings.node.state_dir / OUTBOX_FOLDER)
         self.publisher.start()
@@ -156,10 +149,13 @@ class Node:
         self._stack.append(("publisher", self._stop_publisher))
         self.health.watch("camera-reports", lambda: ticker.heartbeat_s, STALL_LIMIT_S)
         self.health.watch("publisher", lambda: self.publisher.heartbeat_s, STALL_LIMIT_S)
+        self.health.watch("mqtt", lambda: self.publisher.link_heartbeat_s, LINK_LIMIT_S)
+        if (http := self._http) is not None:
+            self.health.watch("http", lambda: http.heartbeat_s, STALL_LIMIT_S)
         self.health.condition("models", True)
-        self._stack.append(("collector", lambda: self._collector.close(settings.node.drain)))
+        self.collector = collector_of(self, cards_of(classifiers))
+        self._stack.append(("collector", lambda: self.collector.close(settings.node.drain)))
         self._stack.append(("pipeline", lambda: self.pipeline.stop(settings.node.drain)))
-        self._collector.apply(collect_plan(settings, cards_of(classifiers)))
         self.desk.watch_drift(drift_monitors(classifiers))
         self.rollout = ModelRollout(self)
         self._watch = RolloutWatch(self)
@@ -199,20 +195,13 @@ class Node:
 
         `beat` is called about ten times a second while every thread makes progress: the watchdog's food.
         """
-        ticked_s = self.clock.monotonic()
-        judge_s = 0.0
+        patience = Patience(self.clock.monotonic())
         while not self.clock.wait(stop, TICK_S):
             self.tick()
             report = self.health.report()
-            now_s = self.clock.monotonic()
-            if now_s - ticked_s > PAUSED_S:
-                judge_s = now_s + PAUSED_S
-            ticked_s = now_s
-            if not report.alive:
-                if now_s < judge_s:
-                    continue
+            if not patience.forgives(self.clock.monotonic()) and not report.alive:
                 raise EdgeNodeError("; ".join(report.reasons))
-            if beat is not None:
+            if beat is not None and report.alive:
                 beat()
             if self.reload_requested.is_set():
                 return
@@ -285,7 +274,7 @@ class Node:
     def _decide_by(self, decider: Decider, rules: RuleSet, classifiers: dict[str, Classifier]) -> None:
         self.desk.swap(decider, rules, self.clock.monotonic(), self.clock.now())
         self.desk.watch_drift(drift_monitors(classifiers))
-        self._collector.apply(collect_plan(self.settings, cards_of(classifiers)))
+        self.collector.apply(collect_plan(self.settings, cards_of(classifiers)))
 
     def stop(self) -> None:
         """Source first: cameras, engines (draining), publisher (`stopped`), broker, HTTP, state directory."""
@@ -342,9 +331,8 @@ class Node:
     def _remember(self) -> None:
         try:
             self._state.remember(self.desk.export())
+            self._forgetful = False
         except OSError as error:
             if not self._forgetful:
                 log.warning("states cannot be remembered: %s; it is tried again each second", error)
             self._forgetful = True
-        else:
-            self._forgetful = False

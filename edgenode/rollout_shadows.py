@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from edgenode.collecting import disagreements_of
 from edgenode.errors import ModelError
 from edgenode.inference.shadow import Shadow, ShadowCounts
 from edgenode.wiring import classifier_options, load_classifier
@@ -45,7 +46,9 @@ class Shadows:
         """Let `classifier`, which now belongs to its shadow, answer beside what serves."""
         self.end(model)
         share = self._node.settings.rollout.shadow_share
-        shadow = Shadow(model, classifier, share, self._node.metrics)
+        shadow = Shadow(
+            model, classifier, share, self._node.metrics, disagreements_of(self._node, model, classifier)
+        )
         self._shadows[model] = shadow
         shadow.start()
         self._node.pipeline.follow(model, shadow.offer)

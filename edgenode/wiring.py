@@ -42,7 +42,8 @@ def configured_file(settings: Settings, name: str, base_dir: Path) -> Path | Non
     Raises OSError where it cannot be looked at.
     """
     beside = base_dir / settings.models[name].file.expanduser()
-    return beside if beside.exists() else None
+    # a folder of pictures may well have the model's name
+    return beside if beside.exists() and not beside.is_dir() else None
 
 
 def model_path(

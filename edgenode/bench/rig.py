@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
+from edgenode.bench.process import rss_bytes
 from edgenode.clock import SystemClock
 from edgenode.decision_setup import build_decider, build_rules, region_labels
 from edgenode.desk import DecisionDesk, Hooks
@@ -30,14 +30,13 @@ from edgenode.telemetry.health import Health
 from edgenode.telemetry.metrics import Metrics
 from edgenode.wiring import load_classifiers
 
-PAGE = os.sysconf("SC_PAGE_SIZE")
-
 
 @dataclass(frozen=True, slots=True)
 class Load:
     """What the cameras of a rig do."""
 
-    clip: Path
+    clips: tuple[Path, ...]
+    """Camera n plays number n of them, and begins anew with the first."""
     model: Path
     cameras: int = 16
     regions: int = 1
@@ -101,7 +100,7 @@ class Rig:
             cameras=[
                 CameraSettings(
                     name=f"camera_{number}",
-                    source=str(load.clip),
+                    source=str(load.clips[number % len(load.clips)]),
                     fps=load.fps,
                     loop=True,
                     gate=load.gate,
@@ -111,6 +110,7 @@ class Rig:
             ],
         )
         self._classified = 0
+        self._by_camera: Counter[str] = Counter()
         self.latencies_s: deque[float] = deque(maxlen=100_000)
         """From capture to the decision, of the newest samples."""
         self._lock = threading.Lock()
@@ -158,6 +158,15 @@ class Rig:
         alone = self._pipeline
         _wait(lambda: isinstance(alone, _CamerasAlone) and alone.offered > 0, "no camera works", timeout_s)
 
+    def forget(self) -> None:
+        """Begin anew with latencies and with images by camera."""
+        self.latencies_s.clear()
+        self._by_camera.clear()
+
+    def images_by_camera(self) -> list[int]:
+        """How many images of each camera were classified since `forget`; cameras without any are left out."""
+        return list(self._by_camera.values())
+
     def read(self) -> Reading:
         """What happened since the last call (or the start)."""
         wall_s, classified, offered, dropped, cpu_s, threads = self._last
@@ -182,6 +191,7 @@ class Rig:
 
     def _count(self, prediction: Prediction) -> None:
         self._classified += 1
+        self._by_camera[prediction.camera] += 1
         self.latencies_s.append(time.monotonic() - prediction.captured_s)
 
     def _mark(self) -> None:
@@ -221,8 +231,3 @@ def tiles(count: int) -> list[RegionSettings]:
         for row in range(rows)
         for column in range(columns)
     ]
-
-
-def rss_bytes() -> int:
-    """Resident memory of this process."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE

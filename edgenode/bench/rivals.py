@@ -1,7 +1,8 @@
 """What the node's cost is compared with, each a process of its own: `python -m edgenode.bench.rivals`.
 
 `plain` is the loop anyone would write, `tuned` the same by an expert, `decode` and `onnxruntime` the limits,
-`none`, `motion` and `packet` the node with that gate. None of them publishes.
+`keyframes` the decoding of key frames alone; `none`, `motion` and `packet` the whole node with that gate. All but
+the limits publish, where there is a broker.
 """
 
 from __future__ import annotations
@@ -9,34 +10,43 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any
 
-from edgenode.bench.rig import Load, Rig, rss_bytes
+from edgenode.bench.process import rss_bytes, thread_seconds
 from edgenode.errors import EdgeNodeError
 
 GATES = ("none", "motion", "packet")
-KINDS = ("plain", "tuned", "decode", "onnxruntime", *GATES)
+LIMITS = ("decode", "keyframes", "onnxruntime")
+KINDS = ("plain", "tuned", *LIMITS, *GATES)
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """The same for every rival: cameras that play `clip` in real time, `fps` frames a second classified."""
+    """The same for every rival: cameras that play `clips` in real time, `fps` frames a second classified."""
 
-    clip: str
+    clips: tuple[str, ...]
+    """Paths or addresses; camera n plays number n of them, and begins anew with the first."""
     model: str
     cameras: int
     fps: float
+    """0 classifies every frame."""
     warm_up_s: float
     seconds: float
+    broker: tuple[str, int] | None = None
+
+    def clip(self, number: int) -> str:
+        return self.clips[number % len(self.clips)]
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
+    """What one rival used in `wall_s` seconds. Nothing is known of latencies where they are None."""
+
     kind: str
     cameras: int
     cpu_s: float
@@ -44,8 +54,20 @@ class Cost:
     images: int
     rss_bytes: int
     p50_s: float | None = None
-    p99_s: float | None = None
     """Capture to decision; a recalled frame counts from its own capture."""
+    p99_s: float | None = None
+    expected: int = 0
+    """Images that were due. A loop on a loaded machine falls behind: its CPU-seconds are then of less work."""
+    offered: int = 0
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    fairness: float | None = None
+    """Fewest over most images of a camera."""
+    audits: Mapping[str, int] = field(default_factory=dict)
+    """Beginnings of motion that packets told, or did not."""
+    decoded: int = 0
+    packets: int = 0
+    cpu_by_thread: Mapping[str, float] = field(default_factory=dict)
+    """Of the node: `cameras`, `infer`, and each other thread by its name."""
 
 
 def cost(kind: str, task: Task) -> Cost:
@@ -57,41 +79,20 @@ def cost(kind: str, task: Task) -> Cost:
     return Cost(**json.loads(done.stdout.splitlines()[-1]))
 
 
-def _node(kind: str, task: Task) -> Cost:
-    gate = cast("Literal['none', 'motion', 'packet']", kind)
-    load = Load(Path(task.clip), Path(task.model), task.cameras, fps=task.fps, realtime=True, gate=gate)
-    with tempfile.TemporaryDirectory() as state, Rig(load, Path(state)) as rig:
-        rig.wait_until_classifying()
-        threading.Event().wait(task.warm_up_s)
-        rig.read()
-        rig.latencies_s.clear()
-        threading.Event().wait(task.seconds)
-        reading = rig.read()
-        ordered = sorted(rig.latencies_s)
-    return Cost(
-        kind,
-        task.cameras,
-        reading.cpu_s,
-        reading.wall_s,
-        reading.classified,
-        reading.rss_bytes,
-        ordered[len(ordered) // 2] if ordered else None,
-        ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))] if ordered else None,
-    )
-
-
 def _loops(kind: str, task: Task) -> Cost:
     from edgenode.capture.plain_video import PlainVideo, shrink
+    from edgenode.delivery.plain_publisher import PlainPublisher
     from edgenode.inference.plain_session import PlainSession
 
     tuned = kind == "tuned"
     session = PlainSession(Path(task.model), tuned)
+    publisher = PlainPublisher(*task.broker) if task.broker is not None else None
     stop = threading.Event()
     counts = [0] * task.cameras
 
     def camera(number: int) -> None:
-        video = PlainVideo(Path(task.clip), threads=1 if tuned else None)
-        every = max(1, round(video.fps / task.fps))
+        video = PlainVideo(task.clip(number), threads=1 if tuned else None)
+        every = max(1, round(video.fps / task.fps)) if task.fps > 0.0 else 1
         begun_s, index = time.monotonic(), 0
         while not stop.wait(max(0.0, begun_s + index / video.fps - time.monotonic())):
             due = index % every == 0
@@ -99,76 +100,84 @@ def _loops(kind: str, task: Task) -> Cost:
             if tuned and not due:
                 video.skip()
             elif (picture := video.read()) is not None and due:
-                session.run(shrink(picture, *session.size))
+                scores = session.run(shrink(picture, *session.size))
                 counts[number] += 1
+                if publisher is not None:
+                    payload = json.dumps({"label": int(scores.argmax()), "score": float(scores.max())})
+                    publisher.publish(f"bench/{kind}/{number}", payload)
 
     threads = [threading.Thread(target=camera, args=(number,)) for number in range(task.cameras)]
     for thread in threads:
         thread.start()
     stop.wait(task.warm_up_s)
     begun_s, cpu_s, before = time.monotonic(), time.process_time(), sum(counts)
+    by_thread = thread_seconds()
     stop.wait(task.seconds)
     wall_s, cpu_s, images = time.monotonic() - begun_s, time.process_time() - cpu_s, sum(counts) - before
+    used = {name: seconds - by_thread.get(name, 0.0) for name, seconds in thread_seconds().items()}
     rss = rss_bytes()
     stop.set()
     for thread in threads:
         thread.join()
-    return Cost(kind, task.cameras, cpu_s, wall_s, images, rss)
+    if publisher is not None:
+        publisher.close()
+    fps = task.fps if task.fps > 0.0 else PlainVideo(task.clip(0)).fps
+    expected = round(task.cameras * fps * wall_s)
+    return Cost(kind, task.cameras, cpu_s, wall_s, images, rss, expected=expected, cpu_by_thread=used)
 
 
-def _decode(task: Task) -> Cost:
+def _decode(kind: str, task: Task) -> Cost:
     """Every packet of as much media time as the others play, one camera after the other, nothing else."""
     from edgenode.capture.opening import open_source
     from edgenode.capture.source import SourceOptions
     from edgenode.clock import SystemClock
 
-    begun_s, cpu_s = time.monotonic(), time.process_time()
-    for _ in range(task.cameras):
-        source = open_source(task.clip, SourceOptions(loop=True), SystemClock())
+    options = SourceOptions(loop=True, keyframes_only=kind == "keyframes")
+    begun_s, cpu_s, frames = time.monotonic(), time.process_time(), 0
+    for number in range(task.cameras):
+        source = open_source(task.clip(number), options, SystemClock())
         while (source.read().media_s or 0.0) < task.seconds:
-            pass
+            frames += 1
         source.close()
-    return Cost(
-        "decode", task.cameras, time.process_time() - cpu_s, time.monotonic() - begun_s, 0, rss_bytes()
-    )
+    spent_s, wall_s = time.process_time() - cpu_s, time.monotonic() - begun_s
+    return Cost(kind, task.cameras, spent_s, wall_s, 0, rss_bytes(), decoded=frames)
 
 
 def _onnxruntime(task: Task) -> Cost:
     """As many images as the others classify, in batches of eight."""
     import numpy as np
 
+    from edgenode.capture.plain_video import PlainVideo
     from edgenode.inference.card import golden_input
     from edgenode.inference.classifier import Classifier, ClassifierOptions
 
+    fps = task.fps if task.fps > 0.0 else PlainVideo(task.clip(0)).fps
     with Classifier.load(Path(task.model), ClassifierOptions()) as classifier:
         spec = classifier.card.input
         batch = np.ascontiguousarray(np.resize(golden_input(spec, 2, 0), (8, *spec.shape)))
-        images = round(task.cameras * task.fps * task.seconds)
+        images = round(task.cameras * fps * task.seconds)
         begun_s, cpu_s = time.monotonic(), time.process_time()
         for _ in range(max(1, images // 8)):
             classifier.classify(batch)
-        return Cost(
-            "onnxruntime",
-            task.cameras,
-            time.process_time() - cpu_s,
-            time.monotonic() - begun_s,
-            images,
-            rss_bytes(),
-        )
+        spent_s, wall_s = time.process_time() - cpu_s, time.monotonic() - begun_s
+    return Cost("onnxruntime", task.cameras, spent_s, wall_s, images, rss_bytes())
 
 
 def _main(kind: str, text: str) -> None:
     fields: dict[str, Any] = json.loads(text)
-    task = Task(**fields)
+    broker = fields.pop("broker")
+    task = Task(**fields, broker=tuple(broker) if broker is not None else None)
     if kind in GATES:
-        found = _node(kind, task)
-    elif kind == "decode":
-        found = _decode(task)
+        from edgenode.bench.node_cost import node_cost
+
+        found = node_cost(kind, task)
+    elif kind in ("decode", "keyframes"):
+        found = _decode(kind, task)
     elif kind == "onnxruntime":
         found = _onnxruntime(task)
     else:
         found = _loops(kind, task)
-    sys.stdout.write(json.dumps(asdict(found)) + "\n")
+    sys.stdout.write("\n" + json.dumps(asdict(found)) + "\n")
 
 
 if __name__ == "__main__":

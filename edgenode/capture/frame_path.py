@@ -11,7 +11,7 @@ from datetime import datetime
 import numpy as np
 
 from edgenode.capture.frame_desk import FrameDesk
-from edgenode.capture.luma import covered_cells, small_luma
+from edgenode.capture.luma import covered_cells, small_luma, small_luma_of_plane
 from edgenode.capture.masks import Masks
 from edgenode.capture.motion import MotionGate
 from edgenode.capture.observer import CaptureObserver
@@ -19,7 +19,7 @@ from edgenode.capture.packet_gate import PacketGate
 from edgenode.capture.picture_watch import Distrust, PictureWatch
 from edgenode.capture.regions import RegionCutter
 from edgenode.capture.source import Grab
-from edgenode.records import U8, Frame, Sample
+from edgenode.records import F32, U8, Frame, Sample
 from edgenode.settings import CameraSettings, RegionSettings
 
 log = logging.getLogger(__name__)
@@ -84,36 +84,52 @@ class FramePath:
     def classify(self, grab: Grab, stamp: Stamp) -> Outcome:
         """A frame that is due: cut and offered unless the gate holds it back. Raises PictureError."""
         began_s = time.perf_counter()
+        plane = self._plane(grab, stamp)
+        if plane is not None and not self._passes(small_luma_of_plane(plane), stamp, grab):
+            self._observer.stage_seconds("decode", grab.decode_s)
+            return Outcome(plane.shape[1], plane.shape[0], False, self._distrust())
         picture = grab.rgb()
         decoded_s = time.perf_counter()
         self._observer.stage_seconds("decode", grab.decode_s + decoded_s - began_s)
         picture = self._masks.apply(picture)
         frame = self._frame(picture, stamp)
         self._desk.serve(frame)
-        passes = self._look(picture, stamp.captured_s, not grab.recalled)
+        passes = plane is not None or self._look(picture, stamp, grab)
         if passes:
             self._desk.keep(frame)
             self._cut(frame)
             self._observer.stage_seconds("prepare", time.perf_counter() - decoded_s)
         return Outcome(picture.shape[1], picture.shape[0], passes, self._distrust())
 
+    def _plane(self, grab: Grab, stamp: Stamp) -> U8 | None:
+        """The decoder's luma plane where the gate alone needs to see the picture: it is judged unconverted then."""
+        if self._gate is None or self._masks or self._desk.wanted:
+            return None
+        if self._watch is not None and self._watch.wants(stamp.captured_s):
+            return None
+        return grab.luma()
+
     def _frame(self, picture: U8, stamp: Stamp) -> Frame:
         picture.flags.writeable = False
         return Frame(self._camera, stamp.index, stamp.captured_s, stamp.captured_at, picture)
 
-    def _look(self, picture: U8, now_s: float, fresh: bool) -> bool:
-        watching = self._watch is not None and self._watch.wants(now_s)
+    def _look(self, picture: U8, stamp: Stamp, grab: Grab) -> bool:
+        watching = self._watch is not None and self._watch.wants(stamp.captured_s)
         if not watching and self._gate is None:
             return True
         luma = small_luma(picture)
         if watching and self._watch is not None:
-            self._watch.look(picture, luma, now_s)
+            self._watch.look(picture, luma, stamp.captured_s)
+        return self._passes(luma, stamp, grab)
+
+    def _passes(self, luma: F32, stamp: Stamp, grab: Grab) -> bool:
+        """Whether the gate lets a frame of this small luma through."""
         if self._gate is None:
             return True
-        passes = self._gate.passes(luma, now_s)
+        passes = self._gate.passes(luma, stamp.captured_s)
         if self._packets is not None:
             idle = not self._packets.open  # a key frame now and then, to confirm the state
-            self._packets.judged(self._gate.moved, fresh)
+            self._packets.judged(self._gate.moved, not grab.recalled)
             passes = passes or idle or self._packets.firm
         self.tell_gate()
         if not passes:

@@ -19,6 +19,9 @@ from edgenode.capture.turns import Turn
 from edgenode.errors import PictureError
 from edgenode.records import Sample
 
+_AHEAD_S = 0.2
+"""Frames of a paced file that nobody needs are read this far ahead: a wait for each is a wake-up for nothing."""
+
 
 class Worth(Enum):
     """What a grab was good for."""
@@ -96,10 +99,10 @@ class Intake:
             if due:
                 self._observer.gate_skipped(self.name, "late")
             return Worth.OLD
-        if self._called_away(moment.wait_s):
+        if (due or self._desk.wanted or moment.wait_s > _AHEAD_S) and self._called_away(moment.wait_s):
             return Worth.GOOD
         captured_at = self._clock.now()
-        if self._info.live:
+        if self._info.live or grab.recalled:
             captured_at -= timedelta(seconds=max(0.0, self._clock.monotonic() - moment.captured_s))
         stamp = Stamp(self.index - 1, moment.captured_s, captured_at)
         try:
@@ -123,12 +126,13 @@ class Intake:
             self._offer_to(sample)
 
     def _pass_over(self, grab: Grab) -> Worth:
-        """A packet that was not decoded: a closed gate kept it, or it waited too long on the way."""
+        """Packets that were not decoded: a closed gate kept them, or one waited too long on the way."""
         self._observer.packets(self.name, grab.packets)
         moment = self._pacing.moment(grab)
         self._freshness.is_new(self._clock.monotonic(), grab.media_s)
-        if self._schedule.due(moment.time_s, self._pace.share):
-            self._observer.gate_skipped(self.name, "late" if grab.late else "packet")
+        for time_s in grab.lot or (moment.time_s,):
+            if self._schedule.due(time_s, self._pace.share):
+                self._observer.gate_skipped(self.name, "late" if grab.late else "packet")
         if grab.late:
             return Worth.OLD
         if self._desk.wanted and self._gate is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import av
 
@@ -11,9 +11,10 @@ MAX_PACKETS, MAX_BYTES = 600, 8 * 2**20
 """A group longer than this is decoded although nothing happens: the gate saves nothing there."""
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(NamedTuple):
     packet: av.Packet
+    keyframe: bool
+    size: int
     arrived_s: float
     """Monotonic."""
 
@@ -33,17 +34,17 @@ class KeptPackets:
     def full(self) -> bool:
         return len(self._packets) >= MAX_PACKETS or self._bytes >= MAX_BYTES
 
-    def keep(self, packet: av.Packet, arrived_s: float) -> None:
+    def keep(self, packet: av.Packet, keyframe: bool, size: int, arrived_s: float) -> None:
         """A key frame makes what was kept before it useless."""
-        if packet.is_keyframe:
+        if keyframe:
             self.clear()
-        self._packets.append(Kept(packet, arrived_s))
-        self._bytes += packet.size
+        self._packets.append(Kept(packet, keyframe, size, arrived_s))
+        self._bytes += size
 
     def take(self) -> Kept:
         """The oldest. Raises IndexError when there is none."""
         kept = self._packets.popleft()
-        self._bytes -= kept.packet.size
+        self._bytes -= kept.size
         return kept
 
     def clear(self) -> None:

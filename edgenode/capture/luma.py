@@ -26,6 +26,17 @@ def small_luma(picture: U8) -> F32:
     return np.asarray(cv2.resize(grey, GRID, interpolation=cv2.INTER_AREA), dtype=np.float32)
 
 
+def small_luma_of_plane(plane: U8) -> F32:
+    """The same of a decoder's luma plane, uint8 [H, W] in the limited range (16 to 235), which most streams have;
+    of a full-range one the contrast comes out a sixth stronger."""
+    height, width = plane.shape
+    step_y = max(1, height // (GRID[1] * _OVERSAMPLING))
+    step_x = max(1, width // (GRID[0] * _OVERSAMPLING))
+    sparse = np.ascontiguousarray(plane[::step_y, ::step_x])
+    small = np.asarray(cv2.resize(sparse, GRID, interpolation=cv2.INTER_AREA), dtype=np.float32)
+    return (small - np.float32(16.0)) * np.float32(255.0 / 219.0)
+
+
 def covered_cells(boxes: list[tuple[float, float, float, float]]) -> NDArray[np.bool_]:
     """Cells of the grid, bool [36, 64], that any of `boxes` (x0 y0 x1 y1, fractions) touches."""
     cells = np.zeros((GRID[1], GRID[0]), dtype=np.bool_)

@@ -15,10 +15,12 @@ import numpy as np
 
 HOLD_S = 2.0
 """Open this long after the last sign, of packets or of pictures."""
-LOOK_S = 4.0
-"""A closed gate decodes a key frame this often: to confirm the state, and to see what packets did not tell."""
+LOOK_S, DOUBTFUL_LOOK_S = 8.0, 4.0
+"""A closed gate decodes a key frame this often: to confirm the state, and to see what packets did not tell. Doubtful:
+one of the last beginnings was missed. A key frame costs as much as ten other frames."""
 _QUANTILE, _FACTOR, _FLOOR_BYTES = 0.98, 1.3, 64
-"""A packet tells something when it is larger than `_FACTOR` times this quantile of the still ones."""
+"""A packet tells something when it is larger than `_FACTOR` times this quantile of the still ones; and so do three in
+a row by the smallest of them: where a still packet now and then is large, motion makes all of them middling."""
 _LEARN_S, _LEARN_COUNT, _REMEMBER = 8.0, 32, 512
 """Sizes of as much still time are learnt first (5 a second), and as many are remembered: about two minutes."""
 _INTERVAL_S = 0.2
@@ -43,6 +45,10 @@ class PacketGate:
         self._still: deque[int] = deque(maxlen=_REMEMBER)
         self._unseen = 0
         self._threshold: float | None = None
+        self._still_levels: deque[int] = deque(maxlen=_REMEMBER)
+        self._level_threshold = float("inf")
+        self._last = (0, 0)
+        self._interval_level = 0
         self._interval_bytes = 0
         self._interval_s = 0.0
         self._sign_s = self._moved_s = self._looked_s = float("-inf")
@@ -88,26 +94,31 @@ class PacketGate:
         """Somebody wants a frame: open for a while."""
         self._demand_s = self._time_s
 
-    def packet(self, size: int, keyframe: bool, time_s: float) -> None:
-        """A packet came. May change `open`."""
+    def packet(self, size: int, keyframe: bool, time_s: float) -> bool:
+        """A packet came. May change `open`, which is returned."""
         was_open = self.open
         self._time_s = now_s = max(self._time_s, self._base_s + time_s)
         if not keyframe:
             self._interval_bytes = max(self._interval_bytes, size)
-            if self._threshold is not None and size > self._threshold:
+            level = min(size, *self._last)
+            self._last = (self._last[1], size)
+            self._interval_level = max(self._interval_level, level)
+            if self._threshold is not None and (size > self._threshold or level > self._level_threshold):
                 self._sign_s = now_s
-        self._settle_onset()
+        if self._onset_s is not None:
+            self._settle_onset(self._onset_s)
         if was_open:
-            return
+            return self.open
         if now_s - self._interval_s >= _INTERVAL_S:
             self._learn()  # closed and silent: still, as far as one can know without decoding
         if self._audit > 0.0 and now_s - self._audited_s >= _AUDIT_S / self._audit:
             self._audited_s = now_s
             self._audit_until_s = now_s + _AUDIT_S
+        return self.open
 
     def wants_key(self) -> bool:
         """Whether the key frame that came while the gate is closed is decoded."""
-        if self._time_s - self._looked_s < LOOK_S:
+        if self._time_s - self._looked_s < (LOOK_S if all(self._outcomes) else DOUBTFUL_LOOK_S):
             return False
         self._looked_s = self._time_s
         return True
@@ -126,13 +137,12 @@ class PacketGate:
         elif fresh and now_s - self._moved_s > _SLACK_S:
             self._learn()
         self._interval_bytes = 0  # what belongs to motion must not count as still later
+        self._interval_level = 0
 
-    def _settle_onset(self) -> None:
-        if self._onset_s is None:
-            return
-        if self._sign_s >= self._onset_s:
+    def _settle_onset(self, onset_s: float) -> None:
+        if self._sign_s >= onset_s:
             self._outcome(True)
-        elif self._time_s - self._onset_s > _SLACK_S:
+        elif self._time_s - onset_s > _SLACK_S:
             self._outcome(False)
 
     def _outcome(self, caught: bool) -> None:
@@ -147,9 +157,13 @@ class PacketGate:
         self._interval_s = self._time_s
         if self._interval_bytes:
             self._still.append(self._interval_bytes)
+            self._still_levels.append(self._interval_level)
             self._interval_bytes = 0
+            self._interval_level = 0
             self._unseen += 1
         enough = len(self._still) >= _LEARN_COUNT and self._time_s >= _LEARN_S
         if enough and (self._threshold is None or self._unseen >= 20):
             self._unseen = 0
             self._threshold = max(_FLOOR_BYTES, _FACTOR * float(np.quantile(self._still, _QUANTILE)))
+            level = _FACTOR * float(np.quantile(self._still_levels, _QUANTILE))
+            self._level_threshold = max(_FLOOR_BYTES, level)

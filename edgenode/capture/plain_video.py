@@ -13,8 +13,8 @@ from edgenode.records import U8
 class PlainVideo:
     """A clip that starts again at its end. Used by one thread."""
 
-    def __init__(self, path: Path, threads: int | None = None) -> None:
-        """`threads` for OpenCV's own pool, of the whole process; None leaves its default."""
+    def __init__(self, path: Path | str, threads: int | None = None) -> None:
+        """`path` may be an address. `threads` for OpenCV's own pool, of the whole process; None leaves its default."""
         cv2.setNumThreads(threads if threads is not None else -1)
         self._video = cv2.VideoCapture(str(path))
         self.fps = float(self._video.get(cv2.CAP_PROP_FPS)) or 25.0

@@ -87,6 +87,9 @@ class Grab:
     """The packet was not decoded, by a closed gate or because it is `late`: there is no picture."""
     recalled: bool = False
     """Decoded later than it came, because a gate opened."""
+    lot: tuple[float, ...] = ()
+    """Media times of the packets that a closed gate kept since the grab before; `media_s` is that of the last."""
+    grey: Callable[[], U8 | None] | None = None
     late: bool = False
     """Skipped because it waited too long on its way: the reader had fallen behind."""
 
@@ -96,6 +99,11 @@ class Grab:
         Raises PictureError where it cannot be decoded.
         """
         return self.picture()
+
+    def luma(self) -> U8 | None:
+        """The picture's brightness, uint8 [H, W], without converting anything; not to be written to, and gone
+        with the grab. None where it cannot be had so."""
+        return self.grey() if self.grey is not None else None
 
 
 class Source(Protocol):

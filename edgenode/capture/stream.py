@@ -5,29 +5,25 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import av
-import numpy as np
 from av.codec.context import Flags
-from av.video.reformatter import ColorRange, Colorspace
 
+from edgenode.capture.decoded import MAX_PIXELS, DecodedPicture, Undecodable, no_picture
 from edgenode.capture.kept_packets import KeptPackets
 from edgenode.capture.keyframes import KeyframeChoice
 from edgenode.capture.packet_gate import PacketGate
 from edgenode.capture.source import Grab, SourceIdleError
 from edgenode.capture.stream_errors import open_error, read_error
 from edgenode.capture.turns import Turn
-from edgenode.errors import PictureError, SourceEndedError, SourceError, SourceRefusedError
-from edgenode.records import U8
+from edgenode.errors import SourceEndedError, SourceError, SourceRefusedError
 
-MAX_PIXELS = 64_000_000
-"""Larger pictures than this are refused; an 8K frame has 33 million."""
+LOT_S = 0.19
+"""Packets that a closed gate passes over are told in lots of this length: a thread that comes back for each of
+them costs several times what reading them costs."""
 _LIMITS = {"max_pixels": str(MAX_PIXELS)}
 """Tells FFmpeg's decoders: a stream of 200 kB can ask for gigabytes of frames before one is seen here."""
-_HD_LINES = 720
-_UNSPECIFIED = 2
 _PARSED = ("h264", "hevc", "mpeg4")
 """Their packets do not say where a picture ends."""
 
@@ -48,6 +44,8 @@ class StreamSettings:
     enough_fps: float = 0.0
     """Key frames alone are decoded for as long as they come this often; 0 decodes all."""
     gate: PacketGate | None = None
+    offset_s: float = 0.0
+    """Added to the media time of every grab."""
     turn: Turn = field(default_factory=Turn)
     """Begun before decoding; ended before a live stream waits for its network."""
     hurry: threading.Event = field(default_factory=threading.Event)
@@ -115,6 +113,7 @@ class VideoStream:
         self._count = 0
         self._bytes = 0
         self._kept = KeptPackets()
+        self._lot: list[float] = []
         self._catching_up = False
         self._hurried = False
         self._came_s = time.monotonic()
@@ -167,10 +166,13 @@ class VideoStream:
         if packet.size == 0 and self._settings.live:
             raise SourceEndedError(f"{self._settings.shown} has ended")
         self._choose(packet)
-        self._count += 1 if packet.size else 0
-        self._bytes += packet.size
-        if self._gate is not None and packet.size and self._gated(packet, self._gate):
-            return
+        size = packet.size
+        if size:
+            self._count += 1
+            self._bytes += size
+            if self._gate is not None and self._gated(packet, size, self._gate):
+                return
+        self._pass_lot()
         self._decode(packet, None, came_s if self._parsed else None)
 
     def _choose(self, packet: av.Packet) -> None:
@@ -185,7 +187,7 @@ class VideoStream:
                 alone = self._choice.alone(float(packet.pts * packet.time_base))
             self._context.skip_frame = "NONKEY" if alone or settings.keyframes_only else "DEFAULT"
 
-    def _gated(self, packet: av.Packet, gate: PacketGate) -> bool:
+    def _gated(self, packet: av.Packet, size: int, gate: PacketGate) -> bool:
         """Whether the packet needs no decoding now: kept, or dealt with already."""
         stamp = packet.dts if packet.dts is not None else packet.pts
         if stamp is None:
@@ -193,20 +195,42 @@ class VideoStream:
         time_s = float(stamp * packet.time_base)
         if self._first_s is not None:
             time_s -= self._first_s
-        gate.packet(packet.size, packet.is_keyframe, max(0.0, time_s))
-        if gate.open and not len(self._kept):
+        keyframe = packet.is_keyframe
+        is_open = gate.packet(size, keyframe, max(0.0, time_s))
+        if is_open and not len(self._kept):
             return False
-        self._kept.keep(packet, time.monotonic())
-        if gate.open or self._kept.full:
+        self._kept.keep(packet, keyframe, size, time.monotonic())
+        if is_open or self._kept.full:
+            self._pass_lot()
             self._catching_up = True
-        elif packet.is_keyframe and gate.wants_key():
+        elif keyframe and gate.wants_key():
+            self._pass_lot()
             self._look_at_key(packet)
         else:
             self._last_s = max(self._last_s, time_s)
             self._seen += 1
-            self._decoded.append(Grab(time_s, packet.is_keyframe, False, packet.size, _nothing, skipped=True))
-            self._count = self._bytes = 0
+            self._lot.append(time_s + self._settings.offset_s)
+            if self._lot[-1] - self._lot[0] >= LOT_S or self._lot[-1] < self._lot[0]:
+                self._pass_lot()
         return True
+
+    def _pass_lot(self) -> None:
+        """Tell of the packets that were passed over since the last lot, if any."""
+        if self._lot:
+            self._decoded.append(
+                Grab(
+                    self._lot[-1],
+                    False,
+                    False,
+                    self._bytes,
+                    no_picture,
+                    packets=self._count,
+                    skipped=True,
+                    lot=tuple(self._lot),
+                )
+            )
+            self._lot.clear()
+            self._count = self._bytes = 0
 
     def _look_at_key(self, packet: av.Packet) -> None:
         """Decode a key frame alone, whatever the decoder's delay; it stays kept, for those that follow."""
@@ -222,12 +246,12 @@ class VideoStream:
             self._looked_at = {frame.pts}
             # drained frames know no time base of their own
             pts_s = float(frame.pts * packet.time_base) if frame.pts is not None else None
-            self._append(_Converter(frame), pts_s, True, bool(frame.is_corrupt), began_s)
+            self._append(DecodedPicture(frame), pts_s, True, bool(frame.is_corrupt), began_s)
 
     def _catch_up(self) -> None:
         """Decode the oldest kept packet."""
         kept = self._kept.take()
-        if kept.packet.is_keyframe:
+        if kept.keyframe:
             self._context.flush_buffers()
         self._catching_up = len(self._kept) > 0
         self._decode(kept.packet, kept.arrived_s)
@@ -240,14 +264,14 @@ class VideoStream:
             frames = packet.decode()
         except av.error.FFmpegError:
             self._append(
-                _Undecodable(self._settings.shown), None, packet.is_keyframe, True, began_s, arrived_s
+                Undecodable(self._settings.shown), None, packet.is_keyframe, True, began_s, arrived_s
             )
             return
         for frame in frames:
             if arrived_s is not None and frame.pts is not None and frame.pts in self._looked_at:
                 continue
             self._append(
-                _Converter(frame),
+                DecodedPicture(frame),
                 frame.time,
                 bool(frame.key_frame),
                 bool(frame.is_corrupt),
@@ -259,7 +283,7 @@ class VideoStream:
 
     def _append(
         self,
-        picture: Callable[[], U8],
+        picture: DecodedPicture | Undecodable,
         pts_s: float | None,
         keyframe: bool,
         corrupt: bool,
@@ -271,7 +295,7 @@ class VideoStream:
         decode_s = time.perf_counter() - began_s
         self._decoded.append(
             Grab(
-                media_s,
+                media_s + self._settings.offset_s,
                 keyframe,
                 corrupt,
                 self._bytes,
@@ -280,6 +304,7 @@ class VideoStream:
                 decode_s=decode_s,
                 captured_s=(arrived_s or came_s) if self._settings.live else None,
                 recalled=arrived_s is not None,
+                grey=picture.grey if isinstance(picture, DecodedPicture) else None,
             )
         )
         self._count = self._bytes = 0
@@ -299,49 +324,3 @@ class VideoStream:
         self._decoded.clear()
         self._packets.close()
         self._container.close()
-
-
-def _nothing() -> U8:
-    raise PictureError("a packet that was not decoded has no picture")
-
-
-class _Converter:
-    """Turns one decoded frame into RGB when asked."""
-
-    __slots__ = ("_frame",)
-
-    def __init__(self, frame: av.VideoFrame) -> None:
-        self._frame = frame
-
-    def __call__(self) -> U8:
-        return frame_rgb(self._frame)
-
-
-class _Undecodable:
-    """Stands for a picture that the decoder refused altogether."""
-
-    __slots__ = ("_shown",)
-
-    def __init__(self, shown: str) -> None:
-        self._shown = shown
-
-    def __call__(self) -> U8:
-        raise PictureError(f"{self._shown}: this frame cannot be decoded")
-
-
-def frame_rgb(frame: av.VideoFrame) -> U8:
-    """A decoded frame as uint8 [H, W, 3] RGB, upright.
-
-    Colour follows the stream's own matrix and range. Where it names no matrix, pictures of 720 lines and more
-    are taken as BT.709 and smaller ones as BT.601, as players do; where it names no range, as limited.
-    """
-    if frame.width * frame.height > MAX_PIXELS:
-        raise PictureError(f"a frame of {frame.width}×{frame.height} is larger than {MAX_PIXELS} pixels")
-    matrix = None
-    if frame.colorspace == _UNSPECIFIED:
-        matrix = Colorspace.ITU709 if frame.height >= _HD_LINES else Colorspace.ITU601
-    picture = frame.reformat(
-        format="rgb24", src_colorspace=matrix, dst_color_range=ColorRange.JPEG, threads=1
-    ).to_ndarray()
-    turns = round(frame.rotation / 90.0) % 4
-    return np.ascontiguousarray(np.rot90(picture, turns)) if turns else picture

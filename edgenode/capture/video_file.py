@@ -52,8 +52,9 @@ class VideoFileSource:
                 raise SourceEndedError(self._ending(stream)) from None
             self._offset_s += stream.next_s
             self.close()
+            self._settings = replace(self._settings, offset_s=self._offset_s)
             grab = self._open_stream().read()
-        return replace(grab, media_s=self._offset_s + (grab.media_s or 0.0))
+        return grab
 
     def _open_stream(self) -> VideoStream:
         if self._stream is None:

@@ -186,6 +186,8 @@ class Courier:
 
     def _patience_s(self) -> float:
         due_s = self._ticked_s + TICK_S - self._clock.monotonic()
+        if self._parts.mailbox.events_waiting and not self._storeroom.trouble:
+            due_s = min(due_s, self._storeroom.commit_in_s)
         return min(TICK_S, max(0.0, due_s))
 
     def _step_safely(self) -> None:

@@ -60,7 +60,8 @@ class StatePayload(Payload):
 
 
 class InfoPayload(Payload):
-    """The birth message: what this node is made of. Further keys come from the node."""
+    """The birth message: what this node is made of. Further keys come from the node: a region's `outline` is its
+    corners in fractions of the frame, null for the whole frame."""
 
     schema_: Schema = Field(default=SCHEMA, alias="schema", serialization_alias="schema")
     node: str

@@ -46,6 +46,8 @@ log = logging.getLogger(__name__)
 
 OUTBOX_FOLDER = "outbox"
 """Under the node's state directory."""
+LINK_LIMIT_S = 180.0
+"""How long the thread that talks to the broker may be silent: a name server, a connection, a pause."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,11 @@ class Publisher:
     def heartbeat_s(self) -> float:
         """Monotonic time of the thread's last progress."""
         return self._courier.heartbeat_s
+
+    @property
+    def link_heartbeat_s(self) -> float:
+        """The same of the thread that talks to the broker; limit it by `LINK_LIMIT_S`."""
+        return self._link.heartbeat_s
 
     def start(self) -> None:
         self._worker.start()

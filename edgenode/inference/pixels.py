@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from edgenode.errors import PictureError
+from edgenode.inference.area import shrink, worth_summing
 from edgenode.inference.card import InputSpec
 from edgenode.records import U8
 
@@ -73,6 +74,8 @@ def _scale(picture: U8, width: int, height: int, spec: InputSpec) -> U8:
     interpolation = _INTERPOLATION[spec.interpolation]
     if spec.interpolation == "area" and (width > picture.shape[1] or height > picture.shape[0]):
         interpolation = cv2.INTER_LINEAR  # area averaging is defined for shrinking only
+    elif spec.interpolation == "area" and worth_summing(picture, width, height):
+        return shrink(picture, width, height)
     return np.asarray(cv2.resize(picture, (width, height), interpolation=interpolation), dtype=np.uint8)
 
 

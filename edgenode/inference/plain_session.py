@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from edgenode.records import U8
+from edgenode.records import F32, U8
 
 
 class PlainSession:
@@ -23,6 +23,7 @@ class PlainSession:
         _, height, width, _ = self._session.get_inputs()[0].shape
         self.size: tuple[int, int] = (int(width), int(height))
 
-    def run(self, images: U8) -> None:
-        """Classify uint8 [N, H, W, 3] and throw the answer away."""
-        self._session.run(None, {"images": images})
+    def run(self, images: U8) -> F32:
+        """The probabilities, float32 [N, K], of uint8 [N, H, W, 3]."""
+        answer: F32 = self._session.run(["probabilities"], {"images": images})[0]
+        return answer

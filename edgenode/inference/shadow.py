@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
@@ -29,6 +30,8 @@ EXAMPLES = 8
 _PRESENT = 0.5
 """From this probability on a label of a multi-label model counts as said."""
 
+Witness = Callable[[Batch, Outputs, Outputs], None]
+"""A batch, what the serving model answered, what the shadow answered; called where the two differ."""
 Skip = Literal["late", "failed", "non_finite"]
 
 
@@ -84,12 +87,21 @@ class Shadow:
     """`offer` is called by the engine's thread and never waits. The classifier belongs to the caller, who closes
     it after `join`."""
 
-    def __init__(self, model: str, classifier: Classifier, share: float, observer: ShadowObserver) -> None:
-        """`share`: most of one core, above 0 to 1."""
+    def __init__(
+        self,
+        model: str,
+        classifier: Classifier,
+        share: float,
+        observer: ShadowObserver,
+        witness: Witness | None = None,
+    ) -> None:
+        """`share`: most of one core, above 0 to 1. `witness` sees what both said of each batch, on the shadow's
+        thread; it must be quick and not raise."""
         self.model = model
         self.classifier = classifier
         self._share = share
         self._observer = observer
+        self._witness = witness
         self._changed = threading.Condition()
         self._waiting: tuple[Batch, Outputs] | None = None
         self._stopping = False
@@ -184,6 +196,8 @@ class Shadow:
             self._counting.run_s += run_s
             self._counting.examples.extend(self._example(batch, outputs, mine, int(row)) for row in differ)
         self._observer.shadow_compared(self.model, int(agree.sum()), len(differ))
+        if self._witness is not None and len(differ):
+            self._witness(batch, outputs, mine)
         if unfit:
             self._observer.shadow_skipped(self.model, "non_finite", unfit)
 

@@ -327,6 +327,30 @@ ENERGY = Dashboard(
             stacked=True,
         ),
         Panel(
+            "Power of each stage",
+            (Query(_rate("edgenode_stage_joules_total", "stage"), "{{stage}}"),),
+            unit="watt",
+            text="Their threads' share of the same joules.",
+            stacked=True,
+        ),
+        Panel(
+            "Governor: share of the frame rate left",
+            (Query(f"edgenode_governor_share{{{_matchers()}}}", "{{camera}}"),),
+            unit="percentunit",
+            text="Empty where [energy] sets no limit.",
+        ),
+        Panel(
+            "Governor: measured over limit",
+            (Query(f"edgenode_governor_pressure{{{_matchers()}}}", "{{limit}}"),),
+            unit="percentunit",
+            text="Above 100 % frame rates fall.",
+        ),
+        Panel(
+            "Temperature",
+            (Query(f"edgenode_temperature_celsius{{{_matchers()}}}", "{{zone}}"),),
+            unit="celsius",
+        ),
+        Panel(
             "CPU seconds an inference",
             (Query(f"edgenode:cpu_seconds_per_inference:rate5m{{{_matchers()}}}", "{{instance}}"),),
             unit="s",

@@ -12,7 +12,7 @@ from edgenode.delivery import messages
 from edgenode.delivery.commands import reply_message
 from edgenode.delivery.identity import ClockReading
 from edgenode.delivery.messages import Origin
-from edgenode.delivery.payloads import CommandPayload, LossRange
+from edgenode.delivery.payloads import CommandPayload, LossRange, rfc3339
 from edgenode.delivery.topics import MODELS_RULE, Topics
 from edgenode.records import (
     CameraReport,
@@ -130,7 +130,13 @@ def example_messages() -> dict[str, Message]:
     card = {"labels": ["ok", "defect"], "accuracy": {"value": 0.983, "low": 0.969, "high": 0.991}}
     lost = [LossRange(reason="expired", count=3, first_seq=390, last_seq=394)]
     request = CommandPayload(transaction="42", args={"camera": CAMERA, "draw": True})
-    info = {"provider": "cpu", "cameras": [{"name": CAMERA, "regions": [{"name": REGION, "model": MODEL}]}]}
+    outline = [[0.1, 0.25], [0.6, 0.25], [0.6, 0.9], [0.1, 0.9]]
+    region = {"name": REGION, "model": MODEL, "outline": outline}
+    info = {
+        "started_at": rfc3339(_AT),
+        "provider": "cpu",
+        "cameras": [{"name": CAMERA, "regions": [region]}],
+    }
     return {
         "state": messages.state_message(_ORIGIN, "online", "", _AT),
         "info": messages.info_message(_ORIGIN, info),

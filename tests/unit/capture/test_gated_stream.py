@@ -217,11 +217,11 @@ def test_kept_packets_begin_anew_with_a_key_frame_and_are_bounded(tmp_path: Path
     with av.open(str(path)) as container:
         for index, packet in enumerate(container.demux(container.streams.video[0])):
             if packet.size:
-                kept.keep(packet, float(index))
+                kept.keep(packet, packet.is_keyframe, packet.size, float(index))
                 assert len(kept) == index % 20 + 1
         assert kept.take().packet.is_keyframe
         while not kept.full:
-            kept.keep(packet, 0.0)
+            kept.keep(packet, packet.is_keyframe, packet.size, 0.0)
         assert len(kept) <= MAX_PACKETS
         kept.clear()
         assert len(kept) == 0

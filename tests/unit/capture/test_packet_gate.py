@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgenode.capture.packet_gate import HOLD_S, LOOK_S, PacketGate
+from edgenode.capture.packet_gate import DOUBTFUL_LOOK_S, HOLD_S, LOOK_S, PacketGate
 
 FPS = 10
 GROUP = 20
@@ -83,10 +83,34 @@ def test_a_closed_gate_looks_at_a_key_frame_now_and_then() -> None:
     assert len(stream.looked) == 40 / max(LOOK_S, GROUP / FPS)
 
 
+def test_middling_packets_in_a_row_open_where_still_ones_are_now_and_then_as_large() -> None:
+    gate = PacketGate()
+    stream = Stream(gate)
+    for second in range(20):
+        stream.play(0.9, STILL, moved=False)
+        stream.play(0.1, 5 * STILL if second % 2 else STILL, moved=False)
+    assert not gate.open
+    threshold = gate.threshold_bytes
+    assert threshold is not None
+    assert threshold > 4 * STILL
+    stream.play(0.5, 3 * STILL, moved=True)
+    assert gate.firm
+
+
+def test_after_a_miss_it_looks_twice_as_often() -> None:
+    stream = learnt(PacketGate())
+    stream.play(LOOK_S + GROUP / FPS, STILL, moved=True)
+    stream.play(10.0, STILL, moved=False)
+    assert not stream.gate.open
+    stream.looked.clear()
+    stream.play(40.0, STILL, moved=False)
+    assert len(stream.looked) == 40 / DOUBTFUL_LOOK_S
+
+
 def test_motion_in_a_key_frame_opens_although_packets_are_silent() -> None:
     gate = PacketGate()
     stream = learnt(gate)
-    stream.play(5.0, STILL, moved=True)
+    stream.play(LOOK_S + GROUP / FPS, STILL, moved=True)
     assert gate.open
     assert not gate.firm
 
@@ -96,7 +120,7 @@ def test_a_camera_whose_packets_tell_nothing_is_decoded_whole_until_they_do() ->
     gate = PacketGate(audited=outcomes.append)
     stream = learnt(gate)
     for _ in range(5):
-        stream.play(6.0, STILL, moved=True)
+        stream.play(LOOK_S + GROUP / FPS, STILL, moved=True)
         stream.play(6.0, STILL, moved=False)
     assert outcomes
     assert not any(outcomes)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edgenode.inference.classifier import Classifier, ClassifierOptions, Outputs
-from edgenode.inference.shadow import EXAMPLES, Shadow
+from edgenode.inference.shadow import EXAMPLES, Shadow, Witness
 from edgenode.records import Batch
 from tests.models import ENDLESS, make_model
 from tests.unit.inference.engine_bench import DEADLINE_S, Bench
@@ -48,10 +48,12 @@ class Stage:
         self.serving = Classifier.load(make_model(folder / "serving.onnx"))
         self.shadows: list[Shadow] = []
 
-    def shadow(self, share: float = 1.0, timeout_s: float = 5.0, **options: object) -> Shadow:
+    def shadow(
+        self, share: float = 1.0, timeout_s: float = 5.0, witness: Witness | None = None, **options: object
+    ) -> Shadow:
         file = make_model(self.folder / "shadow.onnx", **options)  # type: ignore[arg-type]
         classifier = Classifier.load(file, ClassifierOptions(run_timeout_s=timeout_s))
-        self.shadows.append(Shadow("tiny", classifier, share, self.observer))
+        self.shadows.append(Shadow("tiny", classifier, share, self.observer, witness))
         self.shadows[-1].start()
         return self.shadows[-1]
 
@@ -73,6 +75,23 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
     made = Stage(tmp_path)
     yield made
     made.end()
+
+
+def test_a_witness_sees_both_answers_where_they_differ_and_only_there(stage: Stage) -> None:
+    seen: list[tuple[Batch, Outputs, Outputs]] = []
+    agreeing = stage.shadow(version="2", witness=lambda *both: seen.append(both))
+    agreeing.offer(*stage.answered(0, 255))
+    stage.observer.wait("agreed", 2)
+    turned = stage.shadow(witness=lambda *both: seen.append(both), **TURNED)
+    batch, outputs = stage.answered(0, 255)
+    turned.offer(batch, outputs)
+    stage.observer.wait("disagreed", 2)
+    stage.end()
+    ((given, served, shadowed),) = seen
+    assert given is batch
+    assert served is outputs
+    assert list(shadowed.probabilities.argmax(axis=1)) == [1, 0]
+    stage.shadows.clear()
 
 
 def test_agreement_and_disagreement_are_counted_and_the_newest_kept(stage: Stage) -> None:

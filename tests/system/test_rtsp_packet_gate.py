@@ -1,0 +1,73 @@
+"""The packet gate on live RTSP: closed while nothing moves, and nothing of a beginning is lost when it opens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgenode.records import U8, Sample
+from tests.capture_parts import Recorder, camera_spec, running
+from tests.clips import write_clip
+from tests.fixtures_servers import StartRtsp
+
+FPS = 10
+LENGTH_S, MOVES_AT_S = 18.0, 13.3
+SPEED = 100.0
+"""Columns a second of the box, from column 0 on."""
+
+
+def pictures() -> list[U8]:
+    """A still textured room with a little noise; from MOVES_AT_S on a bright box runs through it."""
+    rng = np.random.default_rng(7)
+    room = rng.integers(60, 180, (9, 16, 3), dtype=np.uint8).repeat(20, axis=0).repeat(20, axis=1)
+    box = rng.integers(200, 256, (80, 60, 3), dtype=np.uint8)
+    drawn = []
+    for index in range(round(LENGTH_S * FPS)):
+        picture = np.clip(room + rng.normal(0.0, 1.0, room.shape), 0, 255).astype(np.uint8)
+        since_s = index / FPS - MOVES_AT_S
+        if 0.0 <= since_s <= 2.5:
+            left = round(since_s * SPEED)
+            picture[50:130, left : left + 60] = box
+        drawn.append(picture)
+    return drawn
+
+
+def box_left(sample: Sample) -> float | None:
+    """The box's first column; None where there is no box."""
+    bright = sample.array[60:120].mean(axis=(0, 2)) > 205
+    return float(np.argmax(bright)) if bright.sum() > 30 else None
+
+
+@pytest.fixture
+def recorder() -> Recorder:
+    return Recorder()
+
+
+def test_nothing_of_a_beginning_is_lost_and_recalled_frames_carry_the_time_they_came(
+    rtsp_camera: StartRtsp, tmp_path: Path, recorder: Recorder
+) -> None:
+    clip = write_clip(
+        tmp_path / "room.mp4", pictures(), FPS, 20, preset="veryfast", tune="zerolatency", crf="24"
+    )
+    server = rtsp_camera(clip)
+    with running(camera_spec(server.url, tmp_path, gate="packet", fps=5, gate_audit=0), recorder):
+        recorder.wait(lambda: len([s for s in recorder.samples if box_left(s) is not None]) >= 10)
+    assert recorder.gates[:3] == [True, False, True]
+    assert recorder.counts["packet"] > 0  # due frames that were never decoded
+    assert recorder.counts["caught"] == 1
+    assert recorder.counts["missed"] == 0
+    seen = [(left, sample) for sample in recorder.samples if (left := box_left(sample)) is not None]
+    lefts = [left for left, _ in seen]
+    assert lefts == sorted(lefts)
+    assert lefts[0] <= SPEED / 5.0 + 4.0  # the first due frame with the box, not a later one
+    assert np.diff(lefts).max() <= SPEED / 5.0 + 4.0  # and every due one after it
+    # what was recalled came earlier, frame by frame, than the moment at which the gate opened
+    times = [sample.captured_s for sample in recorder.samples]
+    assert times == sorted(times)
+    moved_s = (lefts[-1] - lefts[0]) / SPEED
+    assert abs((seen[-1][1].captured_s - seen[0][1].captured_s) - moved_s) < 0.5
+    recalled = [sample for sample in recorder.samples if sample.captured_s < seen[0][1].captured_s]
+    still_before = [sample for sample in recalled if seen[0][1].captured_s - sample.captured_s < 2.0]
+    assert still_before  # the group was decoded from its key frame, before the motion
