@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 
 from edgenode.capture.ticker import Ticker
 from edgenode.capture.turns import Turn, Turns, turns_for
@@ -56,10 +58,7 @@ def test_who_waits_longest_is_next_and_who_comes_again_queues() -> None:
     for number in range(3):
         threads.append(threading.Thread(target=work, args=(number,)))
         threads[-1].start()
-        with queued:
-            assert queued.wait_for(
-                lambda number=number: _poke(queued) or turns.waiting == number + 1, DEADLINE_S
-            )
+        until(lambda number=number: turns.waiting == number + 1)
     mine.end()
     mine.begin()  # behind all three
     assert order == [0, 1, 2]
@@ -68,10 +67,12 @@ def test_who_waits_longest_is_next_and_who_comes_again_queues() -> None:
         thread.join(DEADLINE_S)
 
 
-def _poke(condition: threading.Condition) -> bool:
+def until(condition: Callable[[], bool]) -> None:
     """Nobody tells when a thread has joined the line: look again in a moment."""
-    condition.wait(0.005)
-    return False
+    deadline_s = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline_s
+        threading.Event().wait(0.005)
 
 
 def test_beginning_and_ending_twice_counts_once() -> None:
@@ -94,9 +95,8 @@ def test_a_turn_is_kept_between_frames_for_its_slice() -> None:
     turn.rest()
     other = threading.Thread(target=lambda: turns.turn().begin())
     other.start()
-    with (condition := threading.Condition()):
-        assert condition.wait_for(lambda: _poke(condition) or turns.waiting == 1, DEADLINE_S)
-        assert condition.wait_for(lambda: _poke(condition) or turn.rest() or turns.waiting == 0, DEADLINE_S)
+    until(lambda: turns.waiting == 1)
+    until(lambda: turn.rest() or turns.waiting == 0)
     other.join(DEADLINE_S)
 
 
@@ -120,10 +120,7 @@ def _limit(turns: Turns) -> int:
         turn = turns.turn()
         thread = threading.Thread(target=turn.begin, daemon=True)
         thread.start()
-        with (condition := threading.Condition()):
-            condition.wait_for(
-                lambda thread=thread: _poke(condition) or not thread.is_alive() or turns.waiting, DEADLINE_S
-            )
+        until(lambda thread=thread: not thread.is_alive() or turns.waiting > 0)
         if turns.waiting:
             for each in held:
                 each.end()

@@ -116,8 +116,11 @@ def test_a_classification_is_light_and_short_lived() -> None:
     assert json.loads(message.payload)["probabilities"] == {"ok": 0.25, "defect": 0.75}
 
 
-TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc", "Cn"], max_codepoint=0xFFFD), max_size=80)
-"""What paho's own reader lets through: no control characters."""
+TEXT = st.text(
+    st.characters(exclude_categories=["Cs", "Cc", "Cn"], exclude_characters="\ufeff", max_codepoint=0xFFFD),
+    max_size=80,
+)
+"""What paho's own reader lets through: no control characters and no byte order mark (the standard allows that one)."""
 
 
 def test_a_zero_character_is_refused_before_the_broker_does() -> None:
