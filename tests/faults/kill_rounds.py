@@ -36,6 +36,7 @@ FAULTS = {"kill node": 2, "kill broker": 6, "cut link": 7, "freeze broker": 4, "
 """How often each comes, relative to the others."""
 LONGEST_FAULT_S = 0.4
 PATIENCE_S = 60.0
+LONGEST_DRAIN_S = 600.0
 SLOWEST_BROKER = 50.0
 """Messages a second of a broker that writes everything down after each, on a loaded machine."""
 BROKER = (
@@ -240,7 +241,11 @@ class KillRun:
     def _stop_node(self) -> dict[int, tuple[Entry, int | None]]:
         """Every stored message: what it is, and when it was acknowledged (µs)."""
         eventually(lambda: self._node.get("/readyz")[0] == 200, "the node is ready", PATIENCE_S)
-        code = self._node.stop()
+        eventually(
+            lambda: self._node.metric("edgenode_outbox_messages") < 100, "little is left", LONGEST_DRAIN_S
+        )
+        self._node.signal(signal.SIGTERM)
+        code = self._node.process.wait(LONGEST_DRAIN_S)
         assert code == 0, f"the node ended with {code}"
         with closing(sqlite3.connect(self._folder / "state" / "outbox" / "outbox.db")) as db:
             rows = db.execute(
