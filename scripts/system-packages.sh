@@ -5,6 +5,7 @@ set -euo pipefail
 
 packages=(
     mosquitto
+    mosquitto-clients
     openssl
     gir1.2-gst-rtsp-server-1.0
     python3-gi
@@ -18,7 +19,7 @@ packages=(
 )
 
 if ! command -v dpkg-query >/dev/null; then
-    echo "note: no Debian package manager here; tests need mosquitto, gst-rtsp-server with PyGObject, promtool, strace, chromium"
+    echo "note: no Debian package manager here; tests need mosquitto and its clients, gst-rtsp-server with PyGObject, promtool, strace, chromium"
     exit 0
 fi
 missing=()
