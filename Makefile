@@ -15,7 +15,8 @@ DEMO_OPTIONS ?=
 LOCK_OPTIONS ?=
 ROUNDS ?= 200
 
-.PHONY: help demo test check format reference test-long test-interop test-faults demo-models live-page deb lock audit sbom clean
+.PHONY: help demo test check format reference test-long test-tools test-home-assistant test-interop test-faults soak fuzz \
+	demo-models live-page deb lock audit sbom clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -46,10 +47,29 @@ test-long: $(VENV)/.dev ## run the tests that take minutes
 test-interop: $(VENV)/.dev $(VENV)-tensorflow/.made ## import models that Keras and TensorFlow make (installs both, 1.6 GB)
 	@EDGENODE_TEST_TENSORFLOW=$(abspath $(VENV)-tensorflow)/bin/python $(BIN)/python -m pytest tests/interop $(PYTEST_OPTIONS)
 
+test-tools: $(VENV)/.dev ## ask AsyncAPI's parser and a real Node-RED (needs node and npm)
+	@scripts/system-packages.sh
+	@npm install --prefix build/tools --no-save --no-audit --no-fund --ignore-scripts @asyncapi/parser node-red
+	@node scripts/check-asyncapi.mjs build/tools
+	@EDGENODE_NODE_RED=$(abspath build/tools/node_modules/.bin/node-red) \
+		$(BIN)/python -m pytest tests/system/test_node_red.py $(PYTEST_OPTIONS)
+
+test-home-assistant: $(VENV)/.dev ## show Home Assistant's own code what the node announces (installs it, needs Python 3.13)
+	@scripts/test-home-assistant.sh "$(BIN)/python" "$(VENV)-home-assistant"
+
 test-faults: $(VENV)/.dev ## kill, freeze and cut off nodes and brokers 200 times (ROUNDS=2000 SEED=1)
 	@scripts/system-packages.sh
 	@EDGENODE_FAULT_ROUNDS=$(ROUNDS) $(if $(SEED),EDGENODE_FAULT_SEED=$(SEED)) \
 		$(BIN)/python -m pytest -m faults -s $(PYTEST_OPTIONS)
+
+soak: $(VENV)/.dev ## a node under a fault every ten seconds, and whether anything grows (MINUTES=30 SEED=1)
+	@scripts/system-packages.sh
+	@$(BIN)/python -m tests.faults.soak --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
+
+fuzz: $(VENV)/.dev ## 100,000 damaged configurations, pictures, MJPEG streams and videos (INPUTS=100000 SEED=1)
+	@for target in configuration picture multipart video; do \
+		$(BIN)/python -m tests.faults.fuzz $$target --inputs $(or $(INPUTS),100000) $(if $(SEED),--seed $(SEED)); \
+	done
 
 demo-models: $(VENV)/.dev ## teach the demo's models anew, from the drawn scenes
 	@$(BIN)/python -m trainer.scene_models edgenode/demo/models

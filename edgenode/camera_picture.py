@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 from pathlib import Path
 
 from edgenode.capture.masks import Masks
@@ -53,18 +51,16 @@ def node_picture(settings: Settings, camera: str, timeout_s: float = 10.0) -> by
 
 
 def node_runs(state_dir: Path) -> bool:
-    """Whether a node has this state directory now; False where that cannot be seen."""
+    """Whether a process holds this state directory now; False where that cannot be seen.
+
+    Read from the kernel's list: trying the lock would make a node give up that starts just then.
+    """
     try:
-        descriptor = os.open(state_dir / "lock", os.O_RDWR | os.O_CLOEXEC)
+        inode = (state_dir / "lock").stat().st_ino
+        held = Path("/proc/locks").read_text(encoding="ascii")
     except OSError:
         return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
+    return any(f":{inode} " in line for line in held.splitlines() if "FLOCK" in line)
 
 
 def still_or_clip(path: Path) -> bool:

@@ -20,9 +20,9 @@ from edgenode.nearest import suggestion
 from edgenode.node_commands import VERBS
 from edgenode.settings import ModelSettings, RegionSettings, Settings
 from edgenode.settings_access import ALL_COMMANDS
-from edgenode.telemetry.http_access import read_token
+from edgenode.telemetry.http_access import Access
 from edgenode.toml_places import KeyPath
-from edgenode.wiring import installed_model, model_path
+from edgenode.wiring import installed_model, model_path, trust_of
 
 if TYPE_CHECKING:
     from edgenode.inference.card import ModelCard
@@ -93,6 +93,7 @@ def problems(loaded: LoadedSettings, probes: Probes | None = None) -> list[str]:
     check.commands()
     check.state_dir()
     check.rules()
+    check.rollout()
     check.collect()
     return [text for _, text in sorted(check.found, key=lambda found: found[0])]
 
@@ -239,6 +240,15 @@ class _Check:
         if mqtt.username is None and (mqtt.password is not None or mqtt.password_file is not None):
             self._add(("mqtt",), "a password without a username: MQTT sends it only together with one")
 
+    def rollout(self) -> None:
+        rollout = self._settings.rollout
+        if rollout.ca_file is not None and (reason := unreadable(self._loaded.base_dir / rollout.ca_file)):
+            self._add(("rollout", "ca_file"), reason)
+        try:
+            trust_of(self._settings, self._loaded.base_dir)
+        except ConfigurationError as error:
+            self._add(("rollout", "trusted_keys"), str(error).removeprefix("rollout.trusted_keys: "))
+
     def http(self) -> None:
         http = self._settings.http
         if http.enabled and not (http.token_file or http.client_ca_file or is_loopback(http.address[0])):
@@ -247,16 +257,20 @@ class _Check:
                 f"{http.address[0]} is beyond loopback, and everybody who reaches it could read states and metrics; "
                 'set token_file, or client_ca_file with cert_file and key_file, or use "127.0.0.1:9464"',
             )
-        for name in ("token_file", "cert_file", "key_file", "client_ca_file"):
-            path: Path | None = getattr(http, name)
-            reason = None if path is None else unreadable(path)
+        names = ("token_file", "cert_file", "key_file", "client_ca_file")
+        files: dict[str, Path] = {name: path for name in names if (path := getattr(http, name)) is not None}
+        hidden = any(map(is_credential, files.values()))
+        reasons = {name: unreadable(path) for name, path in files.items() if not is_credential(path)}
+        for name, reason in reasons.items():
             if reason is not None:
                 self._add(("http", name), reason)
-            elif path is not None and name == "token_file":
-                try:
-                    read_token(path)
-                except (OSError, ValueError) as error:
-                    self._add(("http", name), str(error))
+        if not hidden and not any(reasons.values()):
+            try:
+                Access.of(http).prove()
+            except ConfigurationError as error:
+                for problem in error.problems:
+                    name, _, reason = problem.removeprefix("http.").partition(": ")
+                    self._add(("http", name.partition(",")[0]), reason)
 
     def commands(self) -> None:
         for index, verb in enumerate(self._settings.commands.disabled):

@@ -2,29 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from edgenode.collect.choose import ModelFacts
 from edgenode.decision_setup import regions_of
-from edgenode.records import Frame
+from edgenode.records import Batch, Frame
 from edgenode.settings import Settings
 
 if TYPE_CHECKING:
     from edgenode.collect.collector import Collector, CollectPlan
     from edgenode.inference.card import ModelCard
+    from edgenode.inference.classifier import Classifier, Outputs
     from edgenode.node import Node
 
 
-def collector_of(node: Node) -> Collector:
-    """The collector of `node`, not yet told what to keep; its frames come from the node's cameras."""
+def collector_of(node: Node, cards: Mapping[str, ModelCard]) -> Collector:
+    """The collector of `node` at work, fed by its pipeline, which has no engine yet; frames come from the cameras."""
     from edgenode.collect.collector import Collector, CollectorParts
 
     def frame(camera: str, index: int) -> Frame | None:
         running = node.pipeline.camera(camera)
         return running.recent_frame(index) if running is not None else None
 
-    return Collector(CollectorParts(node.settings.node.state_dir, frame, node.metrics))
+    collector = Collector(CollectorParts(node.settings.node.state_dir, frame, node.metrics))
+    collector.apply(collect_plan(node.settings, cards))
+    node.pipeline.witness = collector.offer
+    return collector
+
+
+def disagreements_of(node: Node, model: str, shadow: Classifier) -> Callable[[Batch, Outputs, Outputs], None]:
+    """What a shadow of `model` tells of the batches on which it differs: the collector gets both answers."""
+    from edgenode.inference.engine import predictions_of
+
+    def witness(batch: Batch, served: Outputs, shadowed: Outputs) -> None:
+        serving = node.pipeline.classifier(model)
+        if serving is not None:
+            node.collector.compare(
+                batch, predictions_of(batch, served, serving), predictions_of(batch, shadowed, shadow)
+            )
+
+    return witness
 
 
 def collect_plan(settings: Settings, cards: Mapping[str, ModelCard]) -> CollectPlan:

@@ -251,7 +251,7 @@ def _lay_over(
     if place_at(tuple(path)).holds_structure(last):
         try:
             parsed = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return "is a list or a table: write it as JSON"
     node[last] = parsed
     from_environment[*path, last] = name

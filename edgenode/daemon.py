@@ -140,16 +140,20 @@ def _beat(node: Node, notifier: Notifier, alarm: StallAlarm) -> Callable[[], Non
 
 def _reload(node: Node, notifier: Notifier, load_again: Callable[[], LoadedSettings]) -> None:
     notifier.reloading()
+    node.reload_turns.begin()
+    problems: list[str] = []
     try:
         loaded = load_again()
         node.reload(loaded.settings, loaded.base_dir)
         _set_up_logging(loaded)
     except ConfigurationError as error:
-        for problem in error.problems:
+        problems = error.problems
+        for problem in problems:
             log.error("reload refused: %s", problem)
         log.error("the former configuration goes on")
     else:
         log.info("configuration reloaded: %s", _summary(node))
+    node.reload_turns.finish(problems)
     notifier.ready(_summary(node))
 
 

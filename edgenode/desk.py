@@ -22,9 +22,10 @@ from edgenode.records import (
     Event,
     EventType,
     JsonObject,
+    ModelIdentity,
     Prediction,
 )
-from edgenode.telemetry.drift import DriftMonitor
+from edgenode.telemetry.drift import DriftReading, ModelDrift
 
 if TYPE_CHECKING:
     from edgenode.decision.decider import Decider
@@ -83,20 +84,31 @@ class DecisionDesk:
         self._lock = threading.Lock()
         self._frames: dict[str, deque[tuple[datetime, int]]] = {}
         self._open_event: dict[tuple[str, str], str] = {}
-        self._drift: dict[str, DriftMonitor] = {}
+        self._drift: dict[str, ModelDrift] = {}
         self._told: dict[str, str] = {}
         """What each camera was said to be last, in the trace."""
         self._dirty = False
 
-    def watch_drift(self, references: Mapping[str, Sequence[float]]) -> None:
-        """Compare the confidences of these models with their cards' histograms, from now on."""
+    def watch_drift(self, models: Mapping[str, ModelDrift]) -> None:
+        """Compare what these models answer with their cards' references, from now on; a model that is watched
+        already goes on with what it has seen."""
         with self._lock:
-            self._drift = {model: DriftMonitor(histogram) for model, histogram in references.items()}
+            known = self._drift
+            self._drift = {
+                name: known[name] if name in known and known[name].sha256 == model.sha256 else model
+                for name, model in models.items()
+            }
 
-    def drift(self) -> dict[str, float | None]:
-        """Each watched model's population stability index; None while too few samples were seen."""
+    def drift(self) -> dict[str, DriftReading]:
+        """Each watched model's population stability indices."""
         with self._lock:
-            return {model: monitor.psi for model, monitor in self._drift.items()}
+            return {model: monitor.reading() for model, monitor in self._drift.items()}
+
+    def drift_of(self, model: ModelIdentity) -> float | None:
+        """The larger index of the model that serves, where something can be said."""
+        with self._lock:
+            monitor = self._drift.get(model.name)
+            return monitor.reading().worst if monitor is not None and monitor.sha256 == model.sha256 else None
 
     def take(self, predictions: Sequence[Prediction]) -> None:
         """Decide on one batch's predictions (not empty), in their order. Called on engine threads."""
@@ -105,8 +117,8 @@ class DecisionDesk:
             for prediction in predictions:
                 self._observer.prediction(prediction.model.name, prediction.probability)
                 monitor = self._drift.get(prediction.model.name)
-                if monitor is not None:
-                    monitor.add(prediction.probability)
+                if monitor is not None and monitor.sha256 == prediction.model.sha256:
+                    monitor.add(prediction.probability, prediction.embedding)
                 if self._hooks.on_prediction is not None:
                     self._hooks.on_prediction(prediction)
                 self._outlet.publish_classification(prediction)

@@ -56,6 +56,10 @@ class InferenceError(EdgeNodeError):
     retryable = True
 
 
+class RunTimeoutError(InferenceError):
+    """A run took longer than its limit and was ended."""
+
+
 class RuleError(EdgeNodeError):
     """A rule cannot be understood. `column` is the 0-based offset into the expression, where known."""
 

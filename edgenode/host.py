@@ -7,6 +7,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+SERVICE_ENVIRONMENT = Path("/etc/default/edgenode")
+"""The unit's EnvironmentFile."""
 EMBEDDED = "embedded"
 """The broker host that stands for the built-in development broker."""
 
@@ -45,7 +47,7 @@ def is_credential(path: Path, environ: Mapping[str, str] = os.environ) -> bool:
     return path.is_relative_to("/run/credentials") and "CREDENTIALS_DIRECTORY" not in environ
 
 
-def service_environment(path: Path = Path("/etc/default/edgenode")) -> dict[str, str]:
+def service_environment(path: Path = SERVICE_ENVIRONMENT) -> dict[str, str]:
     """The `EDGENODE__` variables that the unit's EnvironmentFile gives the service (systemd.exec(5): one KEY=VALUE a
     line, quotes around the value taken off); empty where there is none, or it is closed to this user."""
     try:

@@ -20,33 +20,28 @@ from edgenode.clock import Clock, SystemClock
 from edgenode.collecting import collect_plan, collector_of
 from edgenode.decision.evidence import link_hash
 from edgenode.decision_setup import build_decider, build_rules, region_labels
-from edgenode.delivery.publisher import OUTBOX_FOLDER, Publisher, PublisherOptions
+from edgenode.delivery.publisher import LINK_LIMIT_S, OUTBOX_FOLDER, Publisher, PublisherOptions
 from edgenode.desk import DecisionDesk, Hooks
 from edgenode.discovery import HomeAssistant
 from edgenode.errors import ConfigurationError, EdgeNodeError
-from edgenode.inference.onnx_file import file_sha256
 from edgenode.memory import StateDirectory
-from edgenode.node_commands import command_table
+from edgenode.node_commands import SLOW_VERBS, command_table
 from edgenode.node_energy import NodeEnergy
 from edgenode.node_evidence import DropNotes, evidence_picture
-from edgenode.node_status import card_summary, node_info, overall_state, status_page_state
-from edgenode.node_surroundings import surroundings_of
+from edgenode.node_models import classifiers_for, close_unused, drift_monitors
+from edgenode.node_status import node_info, overall_state, status_page_state
+from edgenode.node_surroundings import register_surroundings
 from edgenode.pipeline import STALL_LIMIT_S, Pipeline
 from edgenode.records import CameraReport
+from edgenode.reload_turns import ReloadTurns
+from edgenode.rollout import ModelRollout
+from edgenode.rollout_watch import RolloutWatch
 from edgenode.settings import Settings
-from edgenode.telemetry.health import Health
+from edgenode.telemetry.health import Health, Patience
 from edgenode.telemetry.http import HttpServer
 from edgenode.telemetry.http_access import Access
 from edgenode.telemetry.metrics import Metrics
-from edgenode.telemetry.surroundings import SurroundingsMetrics
-from edgenode.wiring import (
-    cards_of,
-    close_all,
-    drift_references,
-    fallen_back,
-    load_classifiers,
-    model_path,
-)
+from edgenode.wiring import cards_of, close_all, fallen_back, load_classifiers
 
 if TYPE_CHECKING:
     from edgenode.decision.decider import Decider
@@ -62,11 +57,8 @@ REMEMBER_S = 1.0
 """At most this much is forgotten of states and open events when the power goes."""
 ON_THE_WAY_S = 0.5
 """Rules see the present this late while no sample comes: those on their way to a model are older than now."""
-PAUSED_S = 5.0
-"""Where even the supervisor was silent for so long, the process was stopped or the machine asleep: threads get as
-long to go on."""
 MEASURE_S = 1.0
-"""How often energy and drift are worked out."""
+"""How often energy is worked out."""
 EMBEDDED = "embedded"
 
 
@@ -88,6 +80,7 @@ class Node:
         self.health.require("models", "outbox", "cameras")
         self.reports: dict[str, CameraReport] = {}
         """The last report of each camera."""
+        self.reload_turns = ReloadTurns()
         self.reload_requested = threading.Event()
         """Set by the `reload` command; the daemon's loop acts on it."""
         self._hooks = hooks
@@ -98,8 +91,7 @@ class Node:
         self.broker: EmbeddedBroker | None = None
         """The built-in one, where it is asked for."""
         self._started_at = self.clock.now()
-        self._remembered_s = 0.0
-        self._forgetful = False
+        self._remembered_s, self._forgetful = 0.0, False
         self._measured_s = 0.0
         self._energy = NodeEnergy(settings, self.metrics, self._set_pace)
         self.announced = ""
@@ -124,7 +116,7 @@ class Node:
 
     def _start(self) -> None:
         settings = self.settings
-        self.metrics.register(SurroundingsMetrics(surroundings_of(settings, self.base_dir, self.clock)))
+        register_surroundings(self.metrics, settings, self.base_dir, self.clock)
         classifiers = load_classifiers(settings, self.base_dir)
         self._stack.append(("models", lambda: close_all(classifiers)))
         decider, rules = self._deciding(settings, classifiers)
@@ -148,8 +140,6 @@ class Node:
         self.pipeline = Pipeline(
             self.desk.take, self._camera_report, self._gate_note, self.metrics, self.health, self.clock
         )
-        self._collector = collector_of(self)
-        self.pipeline.witness = self._collector.offer
         if remembered := self._state.recall():
             remembered = caught_up(remembered, settings.node.state_dir / OUTBOX_FOLDER)
         self.publisher.start()
@@ -159,12 +149,20 @@ class Node:
         self._stack.append(("publisher", self._stop_publisher))
         self.health.watch("camera-reports", lambda: ticker.heartbeat_s, STALL_LIMIT_S)
         self.health.watch("publisher", lambda: self.publisher.heartbeat_s, STALL_LIMIT_S)
+        self.health.watch("mqtt", lambda: self.publisher.link_heartbeat_s, LINK_LIMIT_S)
+        if (http := self._http) is not None:
+            self.health.watch("http", lambda: http.heartbeat_s, STALL_LIMIT_S)
         self.health.condition("models", True)
-        self._stack.append(("collector", lambda: self._collector.close(settings.node.drain)))
+        self.collector = collector_of(self, cards_of(classifiers))
+        self._stack.append(("collector", lambda: self.collector.close(settings.node.drain)))
         self._stack.append(("pipeline", lambda: self.pipeline.stop(settings.node.drain)))
-        self._collector.apply(collect_plan(settings, cards_of(classifiers)))
-        self.desk.watch_drift(drift_references(classifiers))
+        self.desk.watch_drift(drift_monitors(classifiers))
+        self.rollout = ModelRollout(self)
+        self._watch = RolloutWatch(self)
+        self.pipeline.on_retired(self.rollout.retired)
         self.pipeline.apply(settings, self.base_dir, classifiers)
+        self._stack.append(("rollout", self.rollout.stop))
+        self.rollout.follow(classifiers)
         self._announce(classifiers)
 
     def _publisher(self) -> Publisher:
@@ -188,6 +186,7 @@ class Node:
             hold_without_subscriber=self.settings.outbox.hold_without_subscriber,
             link_hash=link_hash,
             commands=self.settings.commands,
+            slow_verbs=SLOW_VERBS,
         )
         return Publisher(options, self.metrics, self.clock, command_table(self))
 
@@ -196,20 +195,13 @@ class Node:
 
         `beat` is called about ten times a second while every thread makes progress: the watchdog's food.
         """
-        ticked_s = self.clock.monotonic()
-        judge_s = 0.0
+        patience = Patience(self.clock.monotonic())
         while not self.clock.wait(stop, TICK_S):
             self.tick()
             report = self.health.report()
-            now_s = self.clock.monotonic()
-            if now_s - ticked_s > PAUSED_S:
-                judge_s = now_s + PAUSED_S
-            ticked_s = now_s
-            if not report.alive:
-                if now_s < judge_s:
-                    continue
+            if not patience.forgives(self.clock.monotonic()) and not report.alive:
                 raise EdgeNodeError("; ".join(report.reasons))
-            if beat is not None:
+            if beat is not None and report.alive:
                 beat()
             if self.reload_requested.is_set():
                 return
@@ -223,8 +215,7 @@ class Node:
             self._measured_s = now_s
             self._energy.tick(now_s)
             self._drop_notes.look()
-            for model, psi in self.desk.drift().items():
-                self.metrics.drift(model, psi)
+        self._watch.look()
         if self.desk.dirty and now_s - self._remembered_s >= REMEMBER_S:
             self._remembered_s = now_s
             self._remember()
@@ -244,24 +235,46 @@ class Node:
             fixed.append(misfit)
         if fixed:
             raise ConfigurationError(fixed)
-        classifiers = self._classifiers_for(settings, base_dir)
+        with self.rollout.lock:
+            self._reload(settings, base_dir)
+
+    def _reload(self, settings: Settings, base_dir: Path) -> None:
+        classifiers = classifiers_for(settings, base_dir, self.settings, self._serving())
         try:
             decider, rules = self._deciding(settings, classifiers)
         except ConfigurationError:
-            self._close_unused(classifiers)
+            close_unused(classifiers, self._serving())
             raise
         gone = [name for name in self.pipeline.cameras() if name not in {c.name for c in settings.cameras}]
         self.settings, self.base_dir = settings, base_dir
-        self.desk.swap(decider, rules, self.clock.monotonic(), self.clock.now())
-        self.desk.watch_drift(drift_references(classifiers))
-        self._collector.apply(collect_plan(settings, cards_of(classifiers)))
+        self._decide_by(decider, rules, classifiers)
         self.pipeline.apply(settings, base_dir, classifiers)
         self._energy.apply(settings)
         for name in gone:
             self.reports.pop(name, None)
             self.publisher.forget_camera(name)
         self.publisher.hurry()
+        self.rollout.follow(classifiers)
         self._announce(classifiers)
+
+    def serve(self, model: str, classifier: Classifier) -> Classifier:
+        """Let a proven `classifier` serve `model` from the next batch on; returns the one that did. Called by the
+        rollout, under its lock. Raises EdgeNodeError, with everything left as it was."""
+        classifiers = {**self._serving(), model: classifier}
+        decider, rules = self._deciding(self.settings, classifiers)
+        old = self.pipeline.swap(model, classifier)
+        self._decide_by(decider, rules, classifiers)
+        self._announce(classifiers)
+        return old
+
+    def _serving(self) -> dict[str, Classifier]:
+        found = {name: self.pipeline.classifier(name) for name in self.pipeline.models()}
+        return {name: classifier for name, classifier in found.items() if classifier is not None}
+
+    def _decide_by(self, decider: Decider, rules: RuleSet, classifiers: dict[str, Classifier]) -> None:
+        self.desk.swap(decider, rules, self.clock.monotonic(), self.clock.now())
+        self.desk.watch_drift(drift_monitors(classifiers))
+        self.collector.apply(collect_plan(self.settings, cards_of(classifiers)))
 
     def stop(self) -> None:
         """Source first: cameras, engines (draining), publisher (`stopped`), broker, HTTP, state directory."""
@@ -291,30 +304,6 @@ class Node:
         cards = cards_of(classifiers)
         return build_decider(settings, cards), build_rules(settings, region_labels(settings, cards))
 
-    def _classifiers_for(self, settings: Settings, base_dir: Path) -> dict[str, Classifier]:
-        """The classifiers `settings` asks for; those that serve the same file already are kept."""
-        kept: dict[str, Classifier] = {}
-        for name in settings.models if settings.inference == self.settings.inference else ():
-            serving = self.pipeline.classifier(name)
-            if serving is not None and serving.identity.sha256 == self._file_sha256(settings, name, base_dir):
-                kept[name] = serving
-        fresh = load_classifiers(settings, base_dir, only=set(settings.models) - set(kept))
-        return {name: kept.get(name) or fresh[name] for name in settings.models}
-
-    def _file_sha256(self, settings: Settings, name: str, base_dir: Path) -> str | None:
-        """Of the file that model `name` is loaded from; None where it cannot be read, which loading tells."""
-
-        try:
-            path = model_path(settings, name, base_dir)
-            return file_sha256(path) if path is not None else None
-        except (OSError, EdgeNodeError):
-            return None
-
-    def _close_unused(self, classifiers: dict[str, Classifier]) -> None:
-        for name, classifier in classifiers.items():
-            if self.pipeline.classifier(name) is not classifier:
-                classifier.close()
-
     def _set_pace(self, camera: str, share: float) -> None:
         self.pipeline.set_pace(camera, share)
 
@@ -337,16 +326,13 @@ class Node:
         fallen = fallen_back(self.settings, classifiers)
         self.health.condition("provider", not fallen, fallen)
         self.publisher.publish_info(node_info(self.settings, classifiers, self._started_at))
-        for name, classifier in classifiers.items():
-            self.publisher.publish_model(name, classifier.identity, card_summary(classifier.card))
         HomeAssistant(self._state, self.publisher).announce(self.settings, cards_of(classifiers))
 
     def _remember(self) -> None:
         try:
             self._state.remember(self.desk.export())
+            self._forgetful = False
         except OSError as error:
             if not self._forgetful:
                 log.warning("states cannot be remembered: %s; it is tried again each second", error)
             self._forgetful = True
-        else:
-            self._forgetful = False

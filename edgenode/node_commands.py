@@ -13,20 +13,28 @@ from typing import TYPE_CHECKING
 
 from edgenode.delivery.commands import CommandError
 from edgenode.nearest import suggestion
+from edgenode.node_model_commands import MODEL_HANDLERS
 from edgenode.records import JsonObject
 
 if TYPE_CHECKING:
     from edgenode.capture.camera import Camera
     from edgenode.node import Node
 
+RELOAD_WAIT_S = 20.0
+"""How long a reload may take to be answered as done; it goes on after that."""
 FRAME_WAIT_S = 2.0
 """How long a snapshot waits for the camera's next frame; other commands wait meanwhile."""
 
 
 def _reload(node: Node, arguments: JsonObject) -> JsonObject:
     del arguments
+    ticket = node.reload_turns.ticket()
     node.reload_requested.set()
-    return {"requested": True}
+    problems = node.reload_turns.wait(ticket, RELOAD_WAIT_S)
+    if problems:
+        more = f" (and {len(problems) - 1} more, see the node's log)" if len(problems) > 1 else ""
+        raise CommandError("refused", f"the former configuration goes on: {problems[0][:1000]}{more}")
+    return {"requested": True, "applied": problems is not None}
 
 
 def _snapshot(node: Node, arguments: JsonObject) -> JsonObject:
@@ -103,6 +111,7 @@ def _moment(value: object, default: datetime) -> datetime:
 
 
 _HANDLERS: dict[str, Callable[[Node, JsonObject], JsonObject]] = {
+    **MODEL_HANDLERS,
     "reload": _reload,
     "snapshot": _snapshot,
     "camera_enable": partial(_camera_enabled, enabled=True),
@@ -113,6 +122,8 @@ _HANDLERS: dict[str, Callable[[Node, JsonObject], JsonObject]] = {
     "replay_events": _replay_events,
 }
 VERBS = frozenset(_HANDLERS)
+SLOW_VERBS = frozenset(MODEL_HANDLERS)
+"""They load models, and may fetch them first."""
 
 
 def command_table(node: Node) -> dict[str, Callable[[JsonObject], JsonObject]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from edgenode.wiring import models_by_region
 if TYPE_CHECKING:
     from edgenode.delivery.courier import DeliveryStatus
     from edgenode.inference.classifier import Classifier
+    from edgenode.inference.shadow import Shadow
     from edgenode.node import Node
 
 
@@ -84,6 +86,24 @@ def card_summary(card: ModelCard) -> JsonObject:
         "accuracy": evaluation.accuracy.model_dump() if evaluation is not None else None,
         "macro_f1": evaluation.macro_f1 if evaluation is not None else None,
         "test_samples": evaluation.samples if evaluation is not None else None,
+    }
+
+
+def shadow_summary(shadow: Shadow | None) -> JsonObject | None:
+    """What a shadow measured so far, with the keys of its payload."""
+    if shadow is None:
+        return None
+    counts, identity = shadow.counts(), shadow.classifier.identity
+    return {
+        "version": identity.version,
+        "sha256": identity.sha256,
+        "samples": counts.samples,
+        "agreed": counts.agreed,
+        "skipped": counts.skipped_late,
+        "failed": counts.failed,
+        "non_finite": counts.non_finite,
+        "mean_run_ms": round(counts.run_s / counts.samples * 1e3, 3) if counts.samples else None,
+        "disagreements": [asdict(each) for each in counts.examples],
     }
 
 

@@ -10,7 +10,15 @@ from edgenode.delivery.certificates import read_certificate
 from edgenode.delivery.identity import ClockCheck
 from edgenode.errors import LinkError
 from edgenode.settings import Settings
-from edgenode.telemetry.surroundings import Surroundings
+from edgenode.telemetry.metrics import Metrics
+from edgenode.telemetry.surroundings import Surroundings, SurroundingsMetrics
+from edgenode.telemetry.temperature import Temperature
+
+
+def register_surroundings(metrics: Metrics, settings: Settings, base_dir: Path, clock: Clock) -> None:
+    """Disk, clock, certificate and temperature, read at each scrape."""
+    metrics.register(SurroundingsMetrics(surroundings_of(settings, base_dir, clock)))
+    metrics.register(Temperature())
 
 
 def surroundings_of(settings: Settings, base_dir: Path, clock: Clock) -> Surroundings:

@@ -6,6 +6,7 @@ All methods but `offer` are called by the node's supervising thread; `offer` by 
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,8 +16,9 @@ from edgenode.capture.turns import turns_for
 from edgenode.clock import Clock
 from edgenode.inference.card import ModelCard
 from edgenode.inference.classifier import Classifier
-from edgenode.inference.engine import Engine, EngineOptions, Witness
+from edgenode.inference.engine import Engine, EngineOptions, Follow, Witness
 from edgenode.inference.sample_buffer import BufferCounts, BufferLimits, SampleBuffer
+from edgenode.inference.service_record import ServiceRecord
 from edgenode.records import CameraReport, Prediction, Sample
 from edgenode.settings import InferenceSettings, Settings
 from edgenode.telemetry.health import Health
@@ -29,6 +31,10 @@ STALL_LIMIT_S = 30.0
 """A thread without progress for this long has failed."""
 JOIN_S = 2.0
 """How long a thread may take to end: engines beyond their drain, all cameras together."""
+
+
+Retired = Callable[[str, Classifier, ServiceRecord], None]
+"""(model, the classifier that serves no more, what it did)."""
 
 
 @dataclass(slots=True)
@@ -69,11 +75,20 @@ class Pipeline:
         self._metrics = metrics
         self._health = health
         self._clock = clock
+        self._routing = threading.Lock()
+        """Held while a sample finds its buffer: a buffer that is replaced gets none after its successor stands."""
+        self._unserved: dict[str, SampleBuffer] = {}
+        """Closed buffers that count what comes for a model that serves no more."""
+        self._retired: Retired = _close
         self._serving: dict[str, _Serving] = {}
         self._cameras: dict[str, _Running] = {}
         self.witness: Witness | None = None
         """Sees every batch with what was said of it; set before the first `apply`."""
         self._turns = {realtime: turns_for(realtime) for realtime in (False, True)}
+
+    def on_retired(self, retired: Retired) -> None:
+        """Give a classifier that another one replaced, on the same engine, to `retired`, which closes it."""
+        self._retired = retired
 
     def apply(
         self,
@@ -115,9 +130,10 @@ class Pipeline:
 
     def offer(self, sample: Sample) -> None:
         """Hand-off A. Called on camera threads; may drop, counted."""
-        serving = self._serving.get(sample.model)
-        if serving is not None:
-            serving.buffer.offer(sample)
+        with self._routing:
+            serving = self._serving.get(sample.model)
+            buffer = serving.buffer if serving is not None else self._no_buffer(sample.model)
+            buffer.offer(sample)
 
     def camera(self, name: str) -> Camera | None:
         running = self._cameras.get(name)
@@ -138,15 +154,37 @@ class Pipeline:
     def models(self) -> list[str]:
         return list(self._serving)
 
+    def record(self, model: str) -> ServiceRecord | None:
+        """What the classifier that serves `model` did since it does."""
+        serving = self._serving.get(model)
+        return serving.engine.record if serving is not None else None
+
+    def failing(self, model: str) -> bool:
+        """Whether the last batch of `model` gave nothing."""
+        serving = self._serving.get(model)
+        return serving is not None and serving.engine.failures_in_a_row > 0
+
+    def misfit(self, model: str, classifier: Classifier) -> str | None:
+        """Why `classifier` cannot serve `model` while cameras and rules stay as they are, or None."""
+        return self._serving[model].engine.misfit(classifier)
+
+    def follow(self, model: str, follow: Follow | None) -> None:
+        """Let a shadow have what `model` answers."""
+        if (serving := self._serving.get(model)) is not None:
+            serving.engine.follow(follow)
+
     def swap(self, model: str, classifier: Classifier) -> Classifier:
-        """Let another classifier serve `model` from the next batch on; returns the one that served."""
+        """Let another classifier serve `model` from the next batch on; returns the one that served.
+
+        Waits for the batch that runs now. Raises ModelError for a misfit. Any one thread at a time.
+        """
         old = self._serving[model].engine.swap(classifier)
         self._metrics.model_serving(classifier.identity)
         return old
 
     def counts(self) -> dict[str, BufferCounts]:
         """Each model's accounts at hand-off A."""
-        return {name: serving.buffer.counts() for name, serving in self._serving.items()}
+        return {name: serving.buffer.counts() for name, serving in dict(self._serving).items()}
 
     def _serve(
         self, inference: InferenceSettings, classifiers: Mapping[str, Classifier], settings: Settings
@@ -164,14 +202,32 @@ class Pipeline:
                 and serving.inference == inference
                 and serving.engine.misfit(classifier) is None
             ):
-                self.swap(name, classifier).close()
+                record = serving.engine.record
+                self._retired(name, self.swap(name, classifier), record)
                 continue
+            fresh = self._engage(name, classifier, inference, max(regions.count(name), inference.max_batch))
             if serving is not None:
+                # it stands in the old one's place by now, and holds what comes while that one ends
                 serving.engine.stop()
-                self._retire(name, 1.0)
-            self._engage(name, classifier, inference, max(regions.count(name), inference.max_batch))
+                self._end(name, serving, 1.0)
+            self._begin(name, fresh)
 
-    def _engage(self, name: str, classifier: Classifier, inference: InferenceSettings, total: int) -> None:
+    def _begin(self, name: str, engine: Engine) -> None:
+        self._metrics.model_serving(engine.classifier.identity)
+        self._health.watch(f"model {name}", lambda: engine.heartbeat_s, STALL_LIMIT_S)
+        engine.start()
+
+    def _no_buffer(self, model: str) -> SampleBuffer:
+        """Where a sample goes whose model was taken away while its camera's thread could not be ended."""
+        if model not in self._unserved:
+            buffer = SampleBuffer(model, BufferLimits(), self._clock)
+            buffer.close()
+            self._metrics.watch_samples(model, buffer.counts)
+            self._unserved[model] = buffer
+        return self._unserved[model]
+
+    def _engage(self, name: str, classifier: Classifier, inference: InferenceSettings, total: int) -> Engine:
+        """A new engine in `name`'s place, not started: it takes offers from now on."""
         buffer = SampleBuffer(
             name, BufferLimits(per_region=1, total=total, max_age_s=inference.max_age), self._clock
         )
@@ -189,20 +245,24 @@ class Pipeline:
             ),
         )
         unwatch = self._metrics.watch_samples(name, buffer.counts)
-        self._serving[name] = _Serving(engine, buffer, inference, unwatch)
-        self._metrics.model_serving(classifier.identity)
-        self._health.watch(f"model {name}", lambda: engine.heartbeat_s, STALL_LIMIT_S)
-        engine.start()
+        with self._routing:
+            self._serving[name] = _Serving(engine, buffer, inference, unwatch)
+        return engine
 
     def _retire(self, name: str, drain_s: float) -> None:
-        serving = self._serving.pop(name)
+        with self._routing:
+            serving = self._serving.pop(name)
+        self._end(name, serving, drain_s)
+        self._health.forget(f"model {name}")
+        self._metrics.model_gone(name)
+
+    def _end(self, name: str, serving: _Serving, drain_s: float) -> None:
+        """Wait for an engine that was told to stop."""
         if not serving.engine.join(drain_s + JOIN_S):
             log.error("model %s: its thread did not end in time and is left behind", name)
         else:
             serving.engine.classifier.close()
         serving.unwatch()
-        self._health.forget(f"model {name}")
-        self._metrics.model_gone(name)
 
     def _start_camera(self, name: str, spec: CameraSpec, key: tuple[object, ...]) -> None:
         turn = self._turns[spec.realtime].turn()
@@ -221,6 +281,11 @@ class Pipeline:
                 log.warning("camera %s: its thread waits for its source, and ends when that answers", name)
             self._health.forget(f"camera {name}")
             self._metrics.forget_camera(name)
+
+
+def _close(model: str, classifier: Classifier, record: ServiceRecord) -> None:
+    del model, record
+    classifier.close()
 
 
 def _key(spec: CameraSpec, cards: Mapping[str, ModelCard], realtime: bool) -> tuple[object, ...]:

@@ -24,6 +24,7 @@ from edgenode.settings_access import CommandSettings as CommandSettings
 from edgenode.settings_access import HttpSettings as HttpSettings
 from edgenode.settings_collect import CollectSettings
 from edgenode.settings_energy import EnergySettings
+from edgenode.settings_rollout import RolloutSettings as RolloutSettings
 from edgenode.settings_rules import RuleSettings as RuleSettings
 from edgenode.settings_rules import ScheduleSettings as ScheduleSettings
 from edgenode.settings_values import (
@@ -142,7 +143,8 @@ class OutboxSettings(Section):
 
 class ModelSettings(Section):
     file: Path
-    """A model file, relative to the configuration file; or the name of an installed model."""
+    """A model file, relative to the configuration file: installed and active at start or reload, whenever it is
+    another one than the last time. Or the name of an installed model."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     """When given, any other file is refused."""
 
@@ -276,6 +278,8 @@ class Settings(BaseSettings):
     """The store in which events wait for the broker."""
     collect: CollectSettings = CollectSettings()
     """Pictures kept on this node for somebody to label: `edgenode label`. They never leave it by themselves."""
+    rollout: RolloutSettings = RolloutSettings()
+    """How new models come in, what they must prove, and when they go again: `docs/models.md`."""
     models: dict[Name, ModelSettings] = {}
     """The models by name: `[models.defects]`."""
     cameras: list[CameraSettings] = []

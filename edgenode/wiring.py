@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from edgenode.capture.camera import CameraSpec
     from edgenode.capture.regions import RegionCutter
     from edgenode.inference.classifier import Classifier, ClassifierOptions
+    from edgenode.inference.signature import Trust
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,16 @@ def installed_model(state_dir: Path, name: str) -> Path | None:
     return active.path if active is not None else None
 
 
+def configured_file(settings: Settings, name: str, base_dir: Path) -> Path | None:
+    """The file beside the configuration that `models.<name>.file` is; None where it names an installed model.
+
+    Raises OSError where it cannot be looked at.
+    """
+    beside = base_dir / settings.models[name].file.expanduser()
+    # a folder of pictures may well have the model's name
+    return beside if beside.exists() and not beside.is_dir() else None
+
+
 def model_path(
     settings: Settings,
     name: str,
@@ -42,17 +53,68 @@ def model_path(
     installed: Callable[[Path, str], Path | None] = installed_model,
 ) -> Path | None:
     """The file of model `name`: beside the configuration, else the one installed under the name that `file`
-    is.
+    is. A file beside the configuration that was taken over into the store gives way to what is active there.
 
     None: neither. `installed` takes the state folder and a name. Raises EdgeNodeError, OSError.
     """
-    file = settings.models[name].file
-    beside = base_dir / file.expanduser()
-    if beside.exists():
-        return beside
-    if MODEL_NAME.fullmatch(str(file)) is None:
+    state_dir = base_dir / settings.node.state_dir
+    beside = configured_file(settings, name, base_dir)
+    if beside is not None:
+        pinned = settings.models[name].sha256 is not None
+        return beside if pinned else _active_instead(state_dir, beside) or beside
+    file = str(settings.models[name].file)
+    if MODEL_NAME.fullmatch(file) is None:
         return None
-    return installed(base_dir / settings.node.state_dir, str(file))
+    return installed(state_dir, file)
+
+
+def _active_instead(state_dir: Path, beside: Path) -> Path | None:
+    """The active file of the model that `beside` was taken over as, or is in quarantine as."""
+    from edgenode.inference.onnx_file import file_sha256
+    from edgenode.inference.store_files import ACTIVE, CONFIGURED, QUARANTINED, entries, read_pointer
+
+    sha256: str | None = None
+    try:
+        for folder in entries(state_dir / "models"):
+            active = read_pointer(folder, ACTIVE) if MODEL_NAME.fullmatch(folder.name) else None
+            if active is None or not (folder / f"{active}.onnx").is_file():
+                continue
+            sha256 = sha256 or file_sha256(beside)
+            if read_pointer(folder, CONFIGURED) == sha256 or (folder / f"{sha256}{QUARANTINED}").exists():
+                return folder / f"{active}.onnx"
+    except (
+        OSError,
+        EdgeNodeError,
+    ):  # not the node's own user, or the file cannot be read, which loading tells
+        return None
+    return None
+
+
+def trust_of(settings: Settings, base_dir: Path) -> Trust:
+    """Whose signatures of models count. Raises ConfigurationError."""
+    from edgenode.inference.signature import trusted
+
+    rollout = settings.rollout
+    try:
+        return trusted(
+            [base_dir / path.expanduser() for path in rollout.trusted_keys], rollout.require_signature
+        )
+    except EdgeNodeError as error:
+        raise ConfigurationError([f"rollout.trusted_keys: {error}"]) from error
+
+
+def classifier_options(settings: Settings, base_dir: Path, model: str | None = None) -> ClassifierOptions:
+    """How a model is loaded here; `model`: the name it serves under. Raises ConfigurationError."""
+    from edgenode.inference.classifier import ClassifierOptions
+
+    return ClassifierOptions(
+        threads=settings.inference.threads,
+        provider=settings.inference.provider,
+        expected_sha256=settings.models[model].sha256 if model is not None else None,
+        run_timeout_s=settings.inference.run_timeout,
+        name=model,
+        trust=trust_of(settings, base_dir),
+    )
 
 
 def load_classifiers(
@@ -62,26 +124,18 @@ def load_classifiers(
 
     Raises ConfigurationError naming every model that is refused; what was loaded by then is closed.
     """
-    from edgenode.inference.classifier import ClassifierOptions
-
     loaded: dict[str, Classifier] = {}
     problems: list[str] = []
+    trust_of(settings, base_dir)
     for name, model in settings.models.items():
         if only is not None and name not in only:
             continue
-        options = ClassifierOptions(
-            threads=settings.inference.threads,
-            provider=settings.inference.provider,
-            expected_sha256=model.sha256,
-            run_timeout_s=settings.inference.run_timeout,
-            name=name,
-        )
         try:
             path = model_path(settings, name, base_dir)
             if path is None:
                 problems.append(f"models.{name}.file: no file {base_dir / model.file}, and none is installed")
                 continue
-            loaded[name] = _load(path, options)
+            loaded[name] = load_classifier(path, classifier_options(settings, base_dir, name))
         except (EdgeNodeError, OSError) as error:
             problems.append(f"models.{name}.file: {error}")
     if problems:
@@ -91,7 +145,7 @@ def load_classifiers(
     return loaded
 
 
-def _load(path: Path, options: ClassifierOptions) -> Classifier:
+def load_classifier(path: Path, options: ClassifierOptions) -> Classifier:
     """On the provider asked for; without it on the processor, which is told: a slow node is better than none."""
     from edgenode.inference.classifier import Classifier
 
@@ -171,12 +225,3 @@ def close_all(classifiers: Mapping[str, Classifier]) -> None:
     """For a start that failed; the pipeline closes those it got, and closing twice is harmless."""
     for classifier in classifiers.values():
         classifier.close()
-
-
-def drift_references(classifiers: Mapping[str, Classifier]) -> dict[str, list[float]]:
-    """Model name to the histogram of confidences that its card promises, where it promises one."""
-    return {
-        classifier.identity.name: classifier.card.drift.confidence_histogram
-        for classifier in classifiers.values()
-        if classifier.card.drift is not None
-    }

@@ -8,7 +8,7 @@ shift
 header='# Written by `make lock` (`make lock LOCK_OPTIONS=--upgrade` for newer versions); changes here are lost.
 # What the Debian package and the container install.'
 "$python" -m uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-    --no-emit-index-url --output-file deploy/requirements.txt "$@"
+    --no-emit-index-url --extra signing --output-file deploy/requirements.txt "$@"
 sed -i '/^# \(Written by\|What the Debian\)/d' deploy/requirements.txt
 printf '%s\n%s\n' "$header" "$(cat deploy/requirements.txt)" >deploy/requirements.new
 mv deploy/requirements.new deploy/requirements.txt

@@ -13,6 +13,7 @@ packages=(
     gstreamer1.0-plugins-bad
     prometheus
     strace
+    systemd
     chromium
 )
 

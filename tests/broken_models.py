@@ -177,7 +177,7 @@ GRAPH_DEFECTS: dict[str, Callable[[onnx.ModelProto], None]] = {
     "two_cards": _two_cards,
     "card_not_json": lambda model: _card_text(model, lambda text: text[:-10]),
     "card_unknown_key": _replace('{"card_version"', '{"surprise":1,"card_version"'),
-    "card_newer": _replace('"card_version":1', '"card_version":2'),
+    "card_newer": _replace('"card_version":1', '"card_version":3'),
     "card_label_missing": _replace('"labels":["dark","bright"]', '"labels":["dark","bright","third"]'),
     "card_other_height": _replace('"height":8', '"height":9'),
     "card_other_color": _replace('"color":"rgb"', '"color":"grey"'),

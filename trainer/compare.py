@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,10 +13,13 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from edgenode.errors import DataError
-from edgenode.inference.card import Interval
+from edgenode.errors import DataError, ModelError
+from edgenode.inference.card import COMPARED_VERSION, METADATA_KEY, Interval
+from edgenode.inference.card import Comparison as ComparisonCard
+from edgenode.inference.classifier import Classifier
 from trainer.dataset import load_dataset
 from trainer.evaluate import Answers, Choice, answers_of, chosen_part
+from trainer.manifest import manifest_sha256
 from trainer.terminal import progress_bar
 
 Verdict = Literal["better", "equal", "worse"]
@@ -145,6 +149,41 @@ def comparison_json(a: Answers, b: Answers, result: Comparison) -> dict[str, Any
     }
 
 
+def comparison_card(a: Answers, b: Answers, result: Comparison) -> ComparisonCard:
+    """The comparison as a node wants to see it in B's card."""
+    return ComparisonCard(
+        against_sha256=a.identity.sha256,
+        verdict=result.verdict,
+        samples=result.samples,
+        test_set_sha256=manifest_sha256(b.dataset),
+        accuracy_before=result.accuracy_a,
+        accuracy_now=result.accuracy_b,
+        difference=result.difference,
+        p_value=result.p_value,
+        compared_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def attest_model(model: Path, out: Path, comparison: ComparisonCard) -> None:
+    """Write `model` with `comparison` in its card to `out`, atomically. A signature is left out: it would be about
+    other bytes. Raises ModelError."""
+    import onnx
+
+    from trainer.checkpoint import write_atomically
+    from trainer.onnx_graph import card_of
+
+    graph = onnx.load(str(model))
+    card = card_of(graph, str(model))
+    if card is None:
+        raise ModelError(f"{model}: has no model card; import it first")
+    told = card.model_copy(update={"comparison": comparison, "card_version": COMPARED_VERSION})
+    del graph.metadata_props[:]
+    onnx.helper.set_model_props(graph, {METADATA_KEY: told.to_json()})
+    content = graph.SerializeToString(deterministic=True)
+    write_atomically(out, lambda file: file.write(content))
+    Classifier.load(out).close()
+
+
 @click.command("compare")
 @click.argument("a", type=click.Path(path_type=Path))
 @click.argument("b", type=click.Path(path_type=Path))
@@ -153,9 +192,18 @@ def comparison_json(a: Answers, b: Answers, result: Comparison) -> dict[str, Any
 @click.option("--part", type=click.Choice(["auto", "all", "train", "val", "test"]), default="auto",
               help="Of data that comes in parts. auto: test, else val, else all.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON object.")
+@click.option("--attest", type=click.Path(path_type=Path, dir_okay=False),
+              help="Write B with the result in its card to this file; not where it is worse.")  # fmt: skip
 @click.pass_context
 def compare_command(
-    context: click.Context, a: Path, b: Path, data: Path, margin: float, part: Choice, as_json: bool
+    context: click.Context,
+    a: Path,
+    b: Path,
+    data: Path,
+    margin: float,
+    part: Choice,
+    as_json: bool,
+    attest: Path | None,
 ) -> None:
     """Say whether model B is better, equal or worse than model A on DATA. Exits with 1 when it is worse."""
     with progress_bar("reading", quiet=as_json) as progress:
@@ -172,4 +220,7 @@ def compare_command(
             f"({result.difference.low:+.2%} to {result.difference.high:+.2%}) on {result.samples} pictures; "
             f"only A right {result.only_a_right}, only B right {result.only_b_right}"
         )
+    if attest is not None and result.verdict != "worse":
+        attest_model(b, attest, comparison_card(of_a, of_b, result))
+        click.echo(f"{attest}: {b} with this comparison in its card", err=True)
     context.exit(1 if result.verdict == "worse" else 0)

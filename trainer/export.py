@@ -188,6 +188,7 @@ def write_model(
         golden=golden_vector(facts.input, seen, tolerance=extra.get("tolerance", 1e-3)),
         created_at=facts.created_at or datetime.now(UTC).isoformat(timespec="seconds"),
     )
+    card = card.model_copy(update={"card_version": card.needed_version})
     model = onnx.ModelProto()
     model.CopyFrom(graph)
     del model.metadata_props[:]
@@ -241,6 +242,16 @@ def classify_all(path: Path, pictures: U8, batch: int = 64, threads: int = 1) ->
     finally:
         classifier.close()
     return np.concatenate(parts)
+
+
+def embeddings_of(path: Path, pictures: U8, batch: int = 64) -> F32 | None:
+    """float32 [N, D] of the node's own classifier on all `pictures`; None where the file gives no embedding."""
+    with Classifier.load(path, ClassifierOptions()) as classifier:
+        parts = [
+            classifier.classify(pictures[i : i + batch]).embedding for i in range(0, len(pictures), batch)
+        ]
+    found = [part for part in parts if part is not None]
+    return np.concatenate(found) if found and len(found) == len(parts) else None
 
 
 def run_graph(graph: onnx.ModelProto, images: U8) -> F32:

@@ -11,16 +11,22 @@ from typing import Any, Literal
 
 import numpy as np
 import onnx
-import torch
-from torch import Tensor
 
 from edgenode.errors import DataError
-from edgenode.inference.card import DriftReference, ModelCard, Quantisation, Training
+from edgenode.inference.card import DriftReference, ModelCard, Quantisation, Training, embedding_reference
 from edgenode.records import F32
 from trainer.calibrate import probabilities, temperature
 from trainer.diagnose import Finding, diagnose
 from trainer.distill import FileTeacher
-from trainer.export import CardFacts, classify_all, export, facts_of, library_versions, write_model
+from trainer.export import (
+    CardFacts,
+    classify_all,
+    embeddings_of,
+    export,
+    facts_of,
+    library_versions,
+    write_model,
+)
 from trainer.metrics import EvaluationResult, choose_abstain, choose_thresholds, evaluate_probabilities
 from trainer.networks import Network, NetworkSpec
 from trainer.onnx_graph import card_of, strip
@@ -39,6 +45,10 @@ from trainer.quantise import (
 from trainer.train import logits_of, train
 
 DRIFT_BINS = 20
+EMBEDDINGS_NEEDED = 100
+"""With fewer validation pictures, a histogram of the embedding would be mostly noise and is left out."""
+EMBEDDING_BINS = 10
+"""Half of them under five times as many pictures: the index of n reference pictures is about (bins - 1) / n off."""
 FINE_TUNE = 0.3
 """Part of the epochs (and of the learning rate) that a pruned network is trained on for."""
 
@@ -172,7 +182,7 @@ def finish(
             thresholds=choose_thresholds(val_answers, val.labels, labels, options.precision),
             abstain_below=choose_abstain(val_answers, val.labels),
             evaluation=evaluation.to_card(prepared.test_sha256, uncalibrated.ece),
-            drift=drift_reference(network, val_answers, val.images),
+            drift=drift_reference(val_answers, embeddings_of(chosen, val.images)),
         )
         final = Path(directory) / "final.onnx"
         tolerance = GOLDEN_TOLERANCE if quantised else 1e-3
@@ -220,19 +230,23 @@ def provenance(trained: Trained, prepared: Prepared, options: FitOptions) -> Tra
     )
 
 
-@torch.no_grad()
-def drift_reference(network: Network, answers: F32, images: np.ndarray[Any, Any]) -> DriftReference:
-    """How the top label's probability and the embedding lie on the validation part."""
+def drift_reference(answers: F32, embeddings: F32 | None) -> DriftReference:
+    """How the top label's probability and the embedding lie on the validation part, as the file answers it.
+
+    `answers`: float32 [N, K]; `embeddings`: float32 [N, D], where the file has that output.
+    """
     counts, _ = np.histogram(answers.max(axis=1), bins=DRIFT_BINS, range=(0.0, 1.0))
-    parts: list[Tensor] = []
-    for start in range(0, len(images), 256):
-        pixels = torch.from_numpy(images[start : start + 256]).permute(0, 3, 1, 2).float()
-        parts.append(network.features(pixels))
-    embedding = torch.cat(parts).double()
+    histogram = [round(float(c), 6) for c in counts / max(1, counts.sum())]
+    if embeddings is None:
+        return DriftReference(confidence_histogram=histogram)
+    wide = embeddings.astype(np.float64)
+    enough = len(embeddings) >= EMBEDDINGS_NEEDED
+    bins = EMBEDDING_BINS if len(embeddings) >= 5 * EMBEDDINGS_NEEDED else EMBEDDING_BINS // 2
     return DriftReference(
-        confidence_histogram=[round(float(c), 6) for c in counts / max(1, counts.sum())],
-        embedding_mean=[round(float(v), 5) for v in embedding.mean(0)],
-        embedding_std=[round(float(v), 5) for v in embedding.std(0, correction=0)],
+        confidence_histogram=histogram,
+        embedding_mean=[round(float(v), 5) for v in wide.mean(axis=0)],
+        embedding_std=[round(float(v), 5) for v in wide.std(axis=0)],
+        embedding=embedding_reference(embeddings, bins=bins) if enough else None,
     )
 
 

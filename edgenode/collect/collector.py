@@ -117,7 +117,7 @@ class Collector:
         if self._thread is not None:
             self._thread.join(drain_s + JOIN_S)
             if self._thread.is_alive():
-                log.error("the thread that keeps pictures did not end in time and is left behind")
+                log.error("the collector: its thread did not end in time and is left behind")
 
     @property
     def thread(self) -> threading.Thread | None:
@@ -195,11 +195,11 @@ class Collector:
         """Store one picture; the reason why not, or None. Raises OSError, ValueError."""
         store = self._opened()
         place = (job.prediction.camera, job.prediction.region)
-        look = look_of(job.sample.array)
+        picture, pixels = self._pixels(job)
+        look = look_of(picture)
         looks = self._looks.setdefault(place, deque(maxlen=LOOKS))
         if look.like_any(looks):
             return "duplicate"
-        picture, pixels = self._pixels(job)
         kept = Kept(
             camera=job.prediction.camera,
             region=job.prediction.region,

@@ -215,6 +215,7 @@ class CommandWorker:
         answer: Callable[[Message], None],
         observer: CommandObserver,
         clock: Clock,
+        thread_name: str = "commands",
     ) -> None:
         self._verbs = dict(verbs)
         self._answer = answer
@@ -222,7 +223,7 @@ class CommandWorker:
         self._clock = clock
         self._queue: queue.Queue[CommandRequest | None] = queue.Queue(WAITING)
         self._stopping = False
-        self._thread = threading.Thread(target=self._run, name="commands", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=thread_name, daemon=True)
 
     def start(self) -> None:
         self._thread.start()

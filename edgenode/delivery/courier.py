@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Protocol
 
 from edgenode.clock import Clock
-from edgenode.delivery.commands import CommandRequest, CommandWorker, Gate
+from edgenode.delivery.command_lanes import CommandLanes
+from edgenode.delivery.commands import CommandRequest, Gate
 from edgenode.delivery.identity import ClockCheck
 from edgenode.delivery.link import Link
 from edgenode.delivery.link_options import Acknowledged, Connected, Disconnected, Received
@@ -103,7 +104,7 @@ class CourierParts:
     mailbox: Mailbox
     link: Link
     gate: Gate
-    worker: CommandWorker
+    worker: CommandLanes
     clock_check: ClockCheck
     wake: threading.Event
 
@@ -185,6 +186,8 @@ class Courier:
 
     def _patience_s(self) -> float:
         due_s = self._ticked_s + TICK_S - self._clock.monotonic()
+        if self._parts.mailbox.events_waiting and not self._storeroom.trouble:
+            due_s = min(due_s, self._storeroom.commit_in_s)
         return min(TICK_S, max(0.0, due_s))
 
     def _step_safely(self) -> None:

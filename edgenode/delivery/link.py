@@ -75,6 +75,8 @@ class Link:
         self._is_5 = True
         self._spoke_5 = False
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
+        self.heartbeat_s = clock.monotonic()
+        """Of the thread's last progress. Looking the broker's name up and a pause may take a minute."""
         self.unread = 0
         """Messages from the broker that were dropped because nobody took them."""
 
@@ -147,6 +149,7 @@ class Link:
         suspicion = Suspicion(self._options.quick_loss_s)
         is_5 = self._options.mqtt.protocol != "3.1.1"
         while not self._stopping.is_set():
+            self.heartbeat_s = self._clock.monotonic()
             try:
                 pause_s, is_5 = self._connection(is_5, backoff, suspicion)
             except Exception as error:
@@ -175,7 +178,8 @@ class Link:
             client.connect(
                 mqtt.host,
                 mqtt.effective_port,
-                round(mqtt.keepalive),
+                # paho asks after one of these and gives up after another, at its loop's next turn: within two of ours
+                keepalive=max(1, int(0.9 * mqtt.keepalive)),
                 properties=asked_for() if is_5 else None,
             )
         except Exception as error:
@@ -233,7 +237,7 @@ class Link:
             rc = turn(client, self._knock, _LOOP_S)
             if self._reports:
                 self._wake.set()
-            now_s = self._clock.monotonic()
+            self.heartbeat_s = now_s = self._clock.monotonic()
             if accepted_s is None and self._accepted.is_set():
                 accepted_s = now_s
             if rc != MQTTErrorCode.MQTT_ERR_SUCCESS:

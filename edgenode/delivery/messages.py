@@ -130,8 +130,25 @@ def classification_message(topics: Topics, prediction: Prediction) -> Message:
     )
 
 
-def model_message(topics: Topics, model: str, identity: ModelIdentity, card: JsonObject) -> Message:
-    payload = ModelPayload(name=identity.name, version=identity.version, sha256=identity.sha256, card=card)
+def model_message(
+    topics: Topics,
+    model: str,
+    identity: ModelIdentity,
+    card: JsonObject,
+    shadow: JsonObject | None = None,
+    change: JsonObject | None = None,
+) -> Message:
+    """`shadow` and `change` have the keys of `ShadowPayload` and `ModelChangePayload`. Raises ValidationError."""
+    payload = ModelPayload.model_validate(
+        {
+            "name": identity.name,
+            "version": identity.version,
+            "sha256": identity.sha256,
+            "card": card,
+            "shadow": shadow,
+            "change": change,
+        }
+    )
     return _retained(topics.model(model), payload)
 
 

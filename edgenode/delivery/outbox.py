@@ -179,12 +179,13 @@ class Outbox:
         expired = self._transact(lambda: self._store.tidy(self._clock.now(), self._claimed), "tidying failed")
         self._lost("expired", expired)
 
-    def replay(self, since: datetime) -> int:
-        """Make kept messages acknowledged at or after `since` wait again; how many. Raises OutboxError."""
-        seqs = self._transact(lambda: self._store.revive(since), "nothing can be replayed")
+    def replay(self, since: datetime, spare: Collection[int] = ()) -> list[int]:
+        """Make kept messages acknowledged at or after `since`, but for `spare`, wait again; their numbers. Raises
+        OutboxError."""
+        seqs = self._transact(lambda: self._store.revive(since, spare), "nothing can be replayed")
         if seqs:
             self.rewind(seqs[0])
-        return len(seqs)
+        return seqs
 
     def drop(self, before: datetime | None = None, rule: str | None = None) -> int:
         """Give up what waits: all, or what was appended before then, or what one rule said; how many messages. A

@@ -152,7 +152,7 @@ def replay_offline(folder: Path, limits: OutboxLimits, clock: Clock, since: date
     connect_read_only(folder).close()
     outbox = Outbox(folder, limits, clock)
     try:
-        return outbox.replay(since)
+        return len(outbox.replay(since))
     finally:
         outbox.close()
 

@@ -116,16 +116,17 @@ class Store:
         self.kept += count
         return count
 
-    def revive(self, since: datetime) -> list[int]:
-        """Make what was acknowledged at or after `since` wait again; its numbers, ascending."""
+    def revive(self, since: datetime, spare: Collection[int] = ()) -> list[int]:
+        """Make what was acknowledged at or after `since`, but for `spare`, wait again; its numbers, ascending."""
         rows = self._db.execute(
             "SELECT seq FROM ack WHERE at_us >= ? ORDER BY seq", (to_us(since),)
         ).fetchall()
-        self._db.execute("DELETE FROM ack WHERE at_us >= ?", (to_us(since),))
-        self.ledger.add("acknowledged", -len(rows))
-        self.waiting += len(rows)
-        self.kept -= len(rows)
-        return [seq for (seq,) in rows]
+        seqs = [seq for (seq,) in rows if seq not in spare]
+        self._db.executemany("DELETE FROM ack WHERE seq = ?", [(seq,) for seq in seqs])
+        self.ledger.add("acknowledged", -len(seqs))
+        self.waiting += len(seqs)
+        self.kept -= len(seqs)
+        return seqs
 
     def lose(self, seqs: Collection[int], reason: LossReason) -> int:
         """Delete waiting messages and record their numbers; returns how many there were."""

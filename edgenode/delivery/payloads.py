@@ -6,39 +6,20 @@ bytes. Readers must ignore keys they do not know; a key never changes its meanin
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import ConfigDict, Field
 
+from edgenode.delivery.model_payloads import ModelPayload as ModelPayload
+from edgenode.delivery.payload_form import Payload as Payload
+from edgenode.delivery.payload_form import UtcTime
+from edgenode.delivery.payload_form import rfc3339 as rfc3339
 from edgenode.records import JsonObject, ModelIdentity
 
 SCHEMA = "edgenode/v1"
-
-
-def rfc3339(at: datetime) -> str:
-    """`2026-11-23T20:50:37.326000Z`. `at` must be timezone-aware."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-UtcTime = Annotated[
-    datetime,
-    PlainSerializer(rfc3339, return_type=str),
-    WithJsonSchema({"type": "string", "format": "date-time"}),
-]
 ClockQuality = Literal["synchronised", "unsynchronised"]
-Unit = Annotated[float, Field(ge=0.0, le=1.0)]
 Schema = Annotated[str, Field(description="Version of all payloads under this base topic.")]
-
-
-class Payload(BaseModel):
-    """A JSON object on a topic."""
-
-    model_config = ConfigDict(frozen=True, ser_json_inf_nan="null")
-
-    def to_bytes(self) -> bytes:
-        """UTF-8 JSON, no blanks, keys in the order of the fields."""
-        return self.model_dump_json().encode()
 
 
 class ModelReference(Payload):
@@ -79,7 +60,8 @@ class StatePayload(Payload):
 
 
 class InfoPayload(Payload):
-    """The birth message: what this node is made of. Further keys come from the node."""
+    """The birth message: what this node is made of. Further keys come from the node: a region's `outline` is its
+    corners in fractions of the frame, null for the whole frame."""
 
     schema_: Schema = Field(default=SCHEMA, alias="schema", serialization_alias="schema")
     node: str
@@ -265,25 +247,12 @@ class OutboxNoticePayload(Payload):
     model_config = ConfigDict(frozen=True, populate_by_name=True, serialize_by_alias=True)
 
 
-class ModelPayload(Payload):
-    """What serves now under a model's name."""
-
-    name: str
-    """Name in the model card."""
-    version: str
-    """Version in the model card."""
-    sha256: str
-    """Of the whole model file."""
-    card: JsonObject
-    """Labels, input, evaluation: what helps to trust or doubt an answer."""
-
-
 class CommandPayload(Payload):
     """A request. An empty payload is a request without arguments."""
 
     transaction: Annotated[str, Field(max_length=128)] | None = None
     """Comes back in the reply; a repeated one is not done twice."""
-    args: dict[str, Any] = {}
+    args: dict[str, Any] = Field(default_factory=dict)
     """What the verb needs."""
     expires_at: datetime | None = None
     """With a time zone; after it the command is answered `expired` and not done."""

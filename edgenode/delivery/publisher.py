@@ -18,7 +18,8 @@ from datetime import datetime
 from pathlib import Path
 
 from edgenode.clock import Clock
-from edgenode.delivery.commands import CommandHandler, CommandWorker, Gate
+from edgenode.delivery.command_lanes import CommandLanes
+from edgenode.delivery.commands import CommandHandler, Gate
 from edgenode.delivery.courier import Courier, CourierParts, DeliveryObserver, DeliveryStatus
 from edgenode.delivery.identity import ClockCheck, boot_id
 from edgenode.delivery.link import Link
@@ -45,6 +46,8 @@ log = logging.getLogger(__name__)
 
 OUTBOX_FOLDER = "outbox"
 """Under the node's state directory."""
+LINK_LIMIT_S = 180.0
+"""How long the thread that talks to the broker may be silent: a name server, a connection, a pause."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,8 @@ class PublisherOptions:
     hold_without_subscriber: bool = False
     """Keep an event while the broker answers that nobody subscribes to it (MQTT 5, reason code 16)."""
     commands: CommandSettings = field(default_factory=CommandSettings)
+    slow_verbs: frozenset[str] = frozenset()
+    """Commands that may take minutes: they wait for each other, and no other command for them."""
 
 
 class Publisher:
@@ -86,7 +91,7 @@ class Publisher:
         self.set_node_state("online", "starting")
         self.publish_info({})
         verbs = dict(commands or {})
-        self._worker = CommandWorker(verbs, self._mailbox.put_reply, observer, clock)
+        self._worker = CommandLanes(verbs, options.slow_verbs, self._mailbox.put_reply, observer, clock)
         self._link = Link(
             link_options(
                 LinkOptions(
@@ -130,6 +135,11 @@ class Publisher:
     def heartbeat_s(self) -> float:
         """Monotonic time of the thread's last progress."""
         return self._courier.heartbeat_s
+
+    @property
+    def link_heartbeat_s(self) -> float:
+        """The same of the thread that talks to the broker; limit it by `LINK_LIMIT_S`."""
+        return self._link.heartbeat_s
 
     def start(self) -> None:
         self._worker.start()
@@ -188,8 +198,15 @@ class Publisher:
         """The birth message; `info` is what the node tells of itself beside name, boot and version."""
         self._retain(lambda: info_message(self._origin, info))
 
-    def publish_model(self, model: str, identity: ModelIdentity, card: JsonObject) -> None:
-        self._retain(lambda: model_message(self._topics, model, identity, card))
+    def publish_model(
+        self,
+        model: str,
+        identity: ModelIdentity,
+        card: JsonObject,
+        shadow: JsonObject | None = None,
+        change: JsonObject | None = None,
+    ) -> None:
+        self._retain(lambda: model_message(self._topics, model, identity, card, shadow, change))
 
     def publish_retained(self, message: Message) -> None:
         """Any other retained message (Home Assistant's discovery): sent now and after every connect."""

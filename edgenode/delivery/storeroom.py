@@ -40,6 +40,9 @@ T = TypeVar("T")
 BATCH_EVENTS = 500
 BATCH_BYTES = 2 * 2**20
 """One commit's worth. The write-ahead log grows by as much: it must stay small beside the outbox's limit."""
+SENDING_SHARE = 2.0
+LONGEST_WAIT_S = 0.1
+MOST_REPEATS = 2
 _NOTHING = OutboxCounts(appended=0, waiting=0, acknowledged=0, lost={}, kept=0, bytes=0, oldest_at=None)
 
 
@@ -71,6 +74,9 @@ class Storeroom:
         self._outbox: Outbox | None = None
         self._backoff = Backoff(1.0, 5.0, floor_s=0.5)
         self._retry_s = 0.0
+        self._next_commit_s = 0.0
+        self._repeats: dict[int, int] = {}
+        """How often each message was repeated in a row; only those of the last repetition."""
         self._unrecorded = 0
         """Events shed from memory of which the outbox does not know yet: a notice must tell of them."""
         self.trouble = ""
@@ -79,15 +85,32 @@ class Storeroom:
         """As of the last `tick`."""
 
     def store(self) -> None:
-        """Put everything handed over on the disk, in one commit for each batch."""
-        while self._ready() and (handed := self._mailbox.take_events(BATCH_EVENTS, BATCH_BYTES)):
+        """Put everything handed over on the disk, in one commit for each batch.
+
+        After a slow commit less than a full batch waits `SENDING_SHARE` times as long: the thread that waits for the
+        disk is the one that sends.
+        """
+        while (
+            self._due() and self._ready() and (handed := self._mailbox.take_events(BATCH_EVENTS, BATCH_BYTES))
+        ):
+            begun_s = self._clock.monotonic()
             if self._attempt(lambda outbox: self._append(outbox, handed)) is None:
                 self._mailbox.put_back(handed)
+            ended_s = self._clock.monotonic()
+            self._next_commit_s = ended_s + min(SENDING_SHARE * (ended_s - begun_s), LONGEST_WAIT_S)
         if lost := self._mailbox.take_lost_events():
             self._unrecorded += lost
             self._on_loss("inbox_full", lost)
         if self._unrecorded and self._attempt(self._record_shed):
             self._unrecorded = 0
+
+    @property
+    def commit_in_s(self) -> float:
+        """How long what was handed over still waits for its commit."""
+        return max(0.0, self._next_commit_s - self._clock.monotonic())
+
+    def _due(self) -> bool:
+        return self.commit_in_s == 0.0 or self._mailbox.events_waiting >= BATCH_EVENTS
 
     def _record_shed(self, outbox: Outbox) -> bool:
         outbox.record_loss("inbox_full", self._unrecorded)
@@ -135,14 +158,19 @@ class Storeroom:
         """Raises OutboxError."""
         if self._outbox is None:
             raise OutboxError(f"outbox: it is not open: {self.trouble}")
-        return self._outbox.replay(since)
+        return len(self._outbox.replay(since))
 
     def repeat(self, acknowledged_at: datetime) -> None:
         """A connection was lost whose last acknowledgement came at `acknowledged_at`: send again what the broker
-        may not have written to its disk."""
-        if self._settings.repeat > 0.0:
-            since = acknowledged_at - timedelta(seconds=self._settings.repeat)
-            self._attempt(lambda outbox: outbox.replay(since))
+        may not have written to its disk. No message more often than `MOST_REPEATS` times: it might be the reason of
+        the loss."""
+        if self._settings.repeat == 0.0:
+            return
+        since = acknowledged_at - timedelta(seconds=self._settings.repeat)
+        spare = {seq for seq, times in self._repeats.items() if times >= MOST_REPEATS}
+        again = self._attempt(lambda outbox: outbox.replay(since, spare))
+        if again is not None:
+            self._repeats = {seq: self._repeats.get(seq, 0) + 1 for seq in again}
 
     def close(self) -> None:
         if self._outbox is not None:

@@ -9,6 +9,9 @@ HOME_ASSISTANT_STATUS = "homeassistant/status"
 OUTBOX_RULE = "_outbox"
 """Stands where a rule's name stands, for notices about lost messages; no rule's name begins with `_`."""
 
+MODELS_RULE = "_models"
+"""Stands where a rule's name stands, for events about models: one that was sent back, one that drifts."""
+
 
 @dataclass(frozen=True, slots=True)
 class Topics:
@@ -54,6 +57,10 @@ class Topics:
     @property
     def outbox_notice(self) -> str:
         return self.event(OUTBOX_RULE)
+
+    @property
+    def model_event(self) -> str:
+        return self.event(MODELS_RULE)
 
     def model(self, model: str) -> str:
         return f"{self.root}/models/{model}"

@@ -26,6 +26,11 @@ MAX_UNWRITTEN = 50
 """QoS 0 messages given to paho that it has not written yet: a slow network must not fill the memory."""
 MAX_UNSETTLED = 1000
 LONGEST_REFUSAL_S = 60.0
+CAREFUL_LOSSES = 2
+CAREFUL_MESSAGES = 200
+"""After so many losses in a row with one message as the first unanswered, so many are sent one at a time: then the
+one on its way at two more losses is the reason. Some brokers end the connection at a message they will not take;
+without this nothing behind it would pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,13 @@ class Traffic:
         self._claimed: list[Claimed] = []
         self._more = False
         self._launched = False
+        self._unanswered: tuple[str, int] = ("", 0)
+        self._alone = 0
+        """How many of these losses met it alone on its way."""
+        self._careful = 0
+        """Messages still to be sent one at a time."""
+        self._losses = 0
+        """Connections lost in a row with `_unanswered` (topic and number) as the first message without an answer."""
         self.acknowledged: list[int] = []
         self.acknowledged_at: datetime | None = None
         """When the broker of this connection, or of the one that just ended, last took a message of the outbox."""
@@ -117,6 +129,7 @@ class Traffic:
 
     def end(self) -> None:
         """The connection is gone: what was on its way comes back, oldest first."""
+        was_connected = self._generation is not None
         self._generation = None
         flights = list(self._flights.values())
         self._flights.clear()
@@ -126,9 +139,29 @@ class Traffic:
             [f.seq for f in flights if f.kind == "outbox"] + [c.seq for c in self._claimed]
         )
         self._claimed.clear()
+        poison = self._poison(flights) if was_connected else None
         for flight in flights:
-            if flight.kind == "reply":
+            if flight.kind == "reply" and flight is not poison:
                 self._mailbox.put_reply(flight.message)
+        if poison is not None:
+            # its next try may cost a connection again: not before that one counts as a steady one
+            rest = Backoff(LONGEST_REFUSAL_S, LONGEST_REFUSAL_S, LONGEST_REFUSAL_S / 2)
+            self._refuse(poison, "the connection is lost each time it is sent", rest)
+
+    def _poison(self, flights: list[_Flight]) -> _Flight | None:
+        """The message that costs one connection after the other, once it is known."""
+        waiting = [flight for flight in flights if flight.kind != "light"]
+        if not waiting:
+            return None
+        suspect = (waiting[0].message.topic, waiting[0].seq)
+        if suspect != self._unanswered:
+            self._unanswered, self._losses, self._alone = suspect, 0, 0
+        self._losses += 1
+        if self._careful and len(waiting) == 1:
+            self._alone += 1
+        if self._losses >= CAREFUL_LOSSES:
+            self._careful = CAREFUL_MESSAGES
+        return waiting[0] if self._alone >= CAREFUL_LOSSES else None
 
     def fill(self) -> None:
         """Send what may be sent now."""
@@ -161,10 +194,11 @@ class Traffic:
         if flight.kind == "light":
             return
         self._counted -= 1
+        self._careful = max(0, self._careful - 1)
         self._busy.discard(flight.message.topic)
         held = report.reason_code == NO_SUBSCRIBER and self._hold and flight.kind == "outbox"
         if report.reason_code >= 128 or held:
-            self._refuse(flight, report)
+            self._refuse(flight, report.reason)
             return
         if flight.kind == "outbox":
             self._arrived(flight)
@@ -180,21 +214,25 @@ class Traffic:
         if flight.captured_at is not None:
             self._observer.ack_seconds(self._age_s(flight.captured_at))
 
-    def _refuse(self, flight: _Flight, report: Acknowledged) -> None:
-        """The broker said no to one message: its topic rests, all others go on."""
+    def _refuse(self, flight: _Flight, reason: str, backoff: Backoff | None = None) -> None:
+        """The broker does not take one message: its topic rests, all others go on."""
         topic = flight.message.topic
         self.refused += 1
         self._observer.refused(1)
+        if flight.kind == "reply":
+            # whoever asked chose the topic: it gets no block of its own and no line that it could vary
+            log.warning("the broker lets no answer through to where one was asked for (%s)", reason)
+            return
         now_s = self._clock.monotonic()
         block = self._blocks.get(topic)
         if block is None:
-            block = _Block(Backoff(1.0, LONGEST_REFUSAL_S), 0.0, None, report.reason)
+            block = _Block(backoff or Backoff(1.0, LONGEST_REFUSAL_S), 0.0, None, reason)
             if len(self._blocks) < 1000:
                 self._blocks[topic] = block
             log.error(
                 "the broker refuses messages on %s (%s): check its access list; they are tried again",
                 topic,
-                report.reason,
+                reason,
             )
         if now_s >= block.until_s:
             block.until_s = now_s + block.backoff.next_s()
@@ -239,7 +277,7 @@ class Traffic:
         self._more = True
 
     def _room(self) -> bool:
-        return self._generation is not None and self._counted < self._window
+        return self._generation is not None and self._counted < (1 if self._careful else self._window)
 
     def _launch(self, flight: _Flight) -> bool:
         """Give one message to the link; says whether it is on its way."""

@@ -10,7 +10,7 @@ from edgenode.delivery.certificates import read_certificate
 from edgenode.doctor.finding import Finding, Level
 from edgenode.doctor.unit import Unit
 from edgenode.errors import LinkError
-from edgenode.host import is_loopback
+from edgenode.host import is_credential, is_loopback
 from edgenode.records import JsonObject
 from edgenode.settings import MqttSettings, Settings
 
@@ -30,7 +30,7 @@ def examine_broker(settings: Settings, unit: Unit, base_dir: Path, timeout_s: fl
         text = "the built-in broker, for trying things out: no access control, nothing is kept"
         return [Finding(PART, "embedded", Level.NOTE, text, "a broker of its own for real use: mosquitto/")]
     mqtt, found = _with_credential(mqtt, unit)
-    found += _own_certificate(settings, base_dir)
+    found += _own_certificate(settings, mqtt.cert_file, base_dir)
     try:
         reached = reach(mqtt, timeout_s)
     except LinkError as error:
@@ -44,16 +44,21 @@ def examine_broker(settings: Settings, unit: Unit, base_dir: Path, timeout_s: fl
 
 
 def _with_credential(mqtt: MqttSettings, unit: Unit) -> tuple[MqttSettings, list[Finding]]:
-    """Settings whose password can be read here: systemd shows a credential to the service alone."""
-    path = mqtt.password_file
-    if path is None or path.exists():
-        return mqtt, []
-    stored = unit.credential(path)
-    if stored is None:
-        text = f"password_file {path} is not there, and no LoadCredential of the unit makes it"
-        advice = f"systemctl edit edgenode: [Service] LoadCredential={path.name}:/etc/edgenode/mqtt-password"
-        return mqtt, [Finding(PART, str(path), Level.PROBLEM, text, advice)]
-    return mqtt.model_copy(update={"password_file": stored}), []
+    """Settings whose secrets can be read here: systemd shows a credential to the service alone."""
+    found = []
+    for name in ("password_file", "key_file", "cert_file", "ca_file"):
+        path: Path | None = getattr(mqtt, name)
+        if path is None or not is_credential(path) or path.exists():
+            continue
+        stored = unit.credential(path)
+        if stored is None:
+            text = f"mqtt.{name} {path} is not there, and no LoadCredential of the unit makes it"
+            file = f"/etc/edgenode/mqtt-{name.removesuffix('_file')}"
+            advice = f"systemctl edit edgenode: [Service] LoadCredential={path.name}:{file}"
+            found.append(Finding(PART, str(path), Level.PROBLEM, text, advice))
+        else:
+            mqtt = mqtt.model_copy(update={name: stored})
+    return mqtt, found
 
 
 def _unreached(settings: Settings, why: str) -> str:
@@ -66,8 +71,7 @@ def _unreached(settings: Settings, why: str) -> str:
     return "check mqtt.host and mqtt.port, and that a firewall lets this machine through"
 
 
-def _own_certificate(settings: Settings, base_dir: Path) -> list[Finding]:
-    path = settings.mqtt.cert_file
+def _own_certificate(settings: Settings, path: Path | None, base_dir: Path) -> list[Finding]:
     if path is None:
         return []
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -48,7 +47,6 @@ def examine(
 
     Opens each camera and the broker once, writes and deletes one file in the state directory, changes nothing.
     """
-    logging.getLogger("libav").setLevel(logging.CRITICAL)  # its lines would repeat what the findings say
     found = _Examination(loaded, scope, say).run()
     mask = Redactor(known_secrets(loaded.settings) | _password_in_files(loaded.settings))
     return [_masked(finding, mask) for finding in found]
@@ -76,7 +74,7 @@ class _Examination:
         self._part("service", lambda: examine_service(loaded, unit))
         self._part("secrets", lambda: examine_secrets(loaded, unit))
         self._part("limits", lambda: examine_limits(settings, unit))
-        self._part("port", lambda: examine_port(settings))
+        self._part("port", lambda: examine_port(settings, loaded.base_dir / settings.node.state_dir))
         self._part("disk", lambda: examine_disk(settings, loaded.base_dir, unit))
         self._part("broker", self._broker)
         costs: dict[str, float] = {}

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from edgenode.config_file import LoadedSettings
 from edgenode.doctor.finding import Finding, Level
 from edgenode.doctor.unit import Unit, asked_of_manager
-from edgenode.host import readable_by_all
+from edgenode.host import SERVICE_ENVIRONMENT, readable_by_all
 from edgenode.settings import Settings
 
 _ASKED = ("ActiveState", "UnitFileState", "NRestarts", "Result", "ExecMainStatus")
@@ -99,24 +99,34 @@ def _paths(loaded: LoadedSettings) -> list[Path]:
     ]
 
 
-def examine_secrets(loaded: LoadedSettings, unit: Unit) -> list[Finding]:
+def examine_secrets(
+    loaded: LoadedSettings, unit: Unit, environment: Path = SERVICE_ENVIRONMENT
+) -> list[Finding]:
     """Files with secrets in them that every user of the machine may read."""
     mqtt = loaded.settings.mqtt
     found = []
     files: dict[Path, str] = {}
-    if mqtt.password_file is not None:
-        files[unit.credential(mqtt.password_file) or loaded.base_dir / mqtt.password_file] = (
-            "the broker's password"
-        )
-    if mqtt.key_file is not None:
-        files[loaded.base_dir / mqtt.key_file] = "the node's private key"
+    for named, what in (
+        (mqtt.password_file, "the broker's password"),
+        (mqtt.key_file, "the node's private key"),
+        (loaded.settings.http.token_file, "the token of the HTTP listener"),
+        (loaded.settings.http.key_file, "the private key of the HTTP listener"),
+    ):
+        if named is not None:
+            files[unit.credential(named) or loaded.base_dir / named] = what
     # open to all, it is a warning of the configuration itself
     told = mqtt.password is None or readable_by_all(loaded.path)
     inside = [] if told else ["the broker's password"]
-    with_password = [camera.name for camera in loaded.settings.cameras if _has_password(camera.source)]
-    inside += [f"the password of {name}" for name in with_password]
+    with_password = {
+        camera.name: ("cameras", index, "source") in loaded.from_environment
+        for index, camera in enumerate(loaded.settings.cameras)
+        if _has_password(camera.source)
+    }
+    inside += [f"the password of {name}" for name, elsewhere in with_password.items() if not elsewhere]
     if inside:
         files[loaded.path] = ", ".join(inside)
+    if (outside := [name for name, elsewhere in with_password.items() if elsewhere]) and environment.exists():
+        files[environment] = ", ".join(f"the password of {name}" for name in outside)
     for path, what in files.items():
         try:
             mode = path.stat().st_mode & 0o777
@@ -127,7 +137,7 @@ def examine_secrets(loaded: LoadedSettings, unit: Unit) -> list[Finding]:
             text = f"every user of this machine may read {what} (mode {mode:04o})"
             advice = f"chmod 600 {path}, and LoadCredential in the unit: docs/security.md"
             if path == loaded.path:
-                first = (with_password or ["NAME"])[0].upper()
+                first = next(iter(with_password), "NAME").upper()
                 advice = (
                     f"the address in /etc/default/edgenode, mode 0600 (EDGENODE__CAMERAS__{first}__SOURCE=…), the "
                     "broker's password in mqtt.password_file: docs/security.md"
@@ -144,7 +154,7 @@ def _has_password(source: str) -> bool:
     return bool(at) and ":" in before_host
 
 
-def examine_port(settings: Settings) -> list[Finding]:
+def examine_port(settings: Settings, state_dir: Path) -> list[Finding]:
     """Whether `http.listen` is free, or taken by this very node."""
     if not settings.http.enabled:
         return [Finding("port", "http", Level.NOTE, "http is switched off: no metrics, no health, no page")]
@@ -158,6 +168,9 @@ def examine_port(settings: Settings) -> list[Finding]:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
     except OSError as error:
+        if (process := running_process(state_dir)) is not None and settings.http.token_file is not None:
+            text = f"taken, as it should be while this node runs (process {process}); its token keeps it shut"
+            return [Finding("port", subject, Level.OK, text)]
         if (name := _node_at(host, port)) is not None:
             if name == settings.node.name:
                 return [Finding("port", subject, Level.OK, "this node listens there now")]

@@ -6,6 +6,7 @@ The trainer writes it, the node trusts nothing else: no label, size, mean or thr
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from typing import Annotated, Final, Literal, Self
 
 import numpy as np
@@ -19,6 +20,8 @@ METADATA_KEY = "edgenode.card"
 MAX_CARD_CHARACTERS = 8 * 2**20
 """A confusion matrix of 1,000 labels takes 3 million."""
 CARD_VERSION: Final = 1
+COMPARED_VERSION: Final = 2
+"""Of cards that hold a comparison or an embedding reference; nodes that know version 1 alone refuse them."""
 INPUT_NAME = "images"
 OUTPUT_NAME = "probabilities"
 EMBEDDING_NAME = "embedding"
@@ -126,6 +129,54 @@ class DriftReference(_Strict):
     confidence_histogram: list[Unit]
     embedding_mean: list[float] = []
     embedding_std: list[float] = []
+    embedding: EmbeddingReference | None = None
+    """In cards of version 2."""
+
+
+class EmbeddingReference(_Strict):
+    """How the embedding lies on the validation part, seen along a few fixed directions.
+
+    Direction p is a row of `directions(P, D)`. Each one's histogram is over the bins between its `edges`: inner
+    edges, ascending, the outer bins open.
+    """
+
+    dimension: Annotated[int, Field(ge=1, le=65536)]
+    edges: Annotated[list[list[float]], Field(min_length=1, max_length=64)]
+    histograms: list[list[Unit]]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if len(self.edges) != len(self.histograms):
+            raise ValueError("the embedding reference needs one histogram for each row of edges")
+        for edges, histogram in zip(self.edges, self.histograms, strict=True):
+            if len(histogram) != len(edges) + 1 or not np.isfinite(edges).all() or sorted(edges) != edges:
+                raise ValueError("the embedding reference's edges must ascend, with one more bin than edges")
+        return self
+
+    def bins(self, embedding: F32) -> list[int]:
+        """The bin of one embedding (float32 [D]) along each direction. Raises ValueError for another length."""
+        if embedding.shape != (self.dimension,):
+            raise ValueError(f"the embedding is {embedding.shape}, its reference {self.dimension} wide")
+        along = directions(len(self.edges), self.dimension) @ embedding
+        return [int(np.searchsorted(edges, value)) for edges, value in zip(self.edges, along, strict=True)]
+
+
+class Comparison(_Strict):
+    """The maker's proof that this model may take the place of another one: `edgenode-trainer compare`'s result on
+    the same pictures. As trustworthy as whoever signed the file."""
+
+    against_sha256: Sha256
+    """The file it was compared with."""
+    verdict: Literal["better", "equal", "worse"]
+    samples: Annotated[int, Field(ge=1)]
+    test_set_sha256: Sha256
+    accuracy_before: Unit
+    accuracy_now: Unit
+    difference: Interval
+    """Accuracy now minus before, paired, with its 95 % interval."""
+    p_value: Unit
+    compared_at: str = ""
+    """RFC 3339, UTC."""
 
 
 class Quantisation(_Strict):
@@ -156,7 +207,7 @@ class GoldenVector(_Strict):
 class ModelCard(_Strict):
     """The JSON under `edgenode.card`. Extra keys are refused: a newer card needs a newer node."""
 
-    card_version: Literal[1] = CARD_VERSION
+    card_version: Literal[1, 2] = CARD_VERSION
     name: Name
     version: Annotated[str, Field(min_length=1, max_length=64)]
     description: str = ""
@@ -172,12 +223,16 @@ class ModelCard(_Strict):
     training: Training
     quantisation: Quantisation | None = None
     drift: DriftReference | None = None
+    comparison: Comparison | None = None
+    """In cards of version 2."""
     golden: GoldenVector
     created_at: str = ""
     """RFC 3339, UTC."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if self.card_version < self.needed_version:
+            raise ValueError(f"a comparison or an embedding reference needs card_version {COMPARED_VERSION}")
         if len(set(self.labels)) != len(self.labels):
             raise ValueError("labels repeat")
         for label in self.labels:
@@ -192,6 +247,12 @@ class ModelCard(_Strict):
         if len(rows) != self.golden.count or any(len(row) != len(self.labels) for row in rows):
             raise ValueError("the golden vector's shape is not [count, number of labels]")
         return self
+
+    @property
+    def needed_version(self) -> Literal[1, 2]:
+        """The lowest card version that can hold what is here."""
+        newer = self.comparison is not None or (self.drift is not None and self.drift.embedding is not None)
+        return COMPARED_VERSION if newer else CARD_VERSION
 
     def threshold(self, label: str) -> Threshold | None:
         """The stored threshold of `label`, if the trainer chose one."""
@@ -235,6 +296,37 @@ def golden_input(spec: InputSpec, count: int, seed: int) -> U8:
     images = np.arange(count, dtype=np.uint64).reshape(count, 1, 1, 1)
     ramp = rows * (images + np.uint64(1)) * np.uint64(3) + columns * np.uint64(2) + planes * np.uint64(40)
     return np.asarray((ramp % np.uint64(192)) + noise, dtype=np.uint8)
+
+
+@lru_cache(maxsize=16)
+def directions(count: int, dimension: int) -> F32:
+    """float32 [count, dimension] of ±1/√dimension, the same everywhere: what embeddings are projected on.
+
+    Random signs keep distances as well as random normals do (D. Achlioptas, "Database-friendly random
+    projections", 2003). The generator is the golden input's.
+    """
+    steps = np.arange(1, count * dimension + 1, dtype=np.uint64)
+    state = np.uint64(2654435761) + steps * np.uint64(1664525)
+    state = (state ^ (state >> np.uint64(13))) * np.uint64(1274126177)
+    state = (state ^ (state >> np.uint64(16))) * np.uint64(2246822519)
+    signs = ((state >> np.uint64(29)) & np.uint64(1)).reshape(count, dimension).astype(np.float32)
+    rows = np.asarray((2 * signs - 1) / np.sqrt(np.float32(dimension)), dtype=np.float32)
+    rows.flags.writeable = False
+    return rows
+
+
+def embedding_reference(embeddings: F32, count: int = 8, bins: int = 10) -> EmbeddingReference:
+    """The reference for `embeddings`, float32 [N, D]: `count` directions, the edges at their quantiles."""
+    dimension = int(embeddings.shape[1])
+    along = embeddings @ directions(count, dimension).T
+    edges = np.quantile(along, np.arange(1, bins) / bins, axis=0).T
+    rows, histograms = [], []
+    for row, values in zip(edges, along.T, strict=True):
+        kept = sorted({round(float(edge), 6) for edge in row})
+        counts = np.bincount(np.searchsorted(kept, values), minlength=len(kept) + 1)
+        rows.append(kept)
+        histograms.append([round(float(each), 6) for each in counts / max(1, counts.sum())])
+    return EmbeddingReference(dimension=dimension, edges=rows, histograms=histograms)
 
 
 def golden_vector(

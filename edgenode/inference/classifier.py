@@ -16,11 +16,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from edgenode.errors import InferenceError, ModelError
+from edgenode.errors import InferenceError, ModelError, RunTimeoutError
 from edgenode.inference import runtime
 from edgenode.inference.card import EMBEDDING_NAME, INPUT_NAME, OUTPUT_NAME, ModelCard, golden_input
 from edgenode.inference.onnx_file import card_of, parse_onnx, read_model_bytes
 from edgenode.inference.run_limit import limiter
+from edgenode.inference.signature import NO_TRUST, Trust
 from edgenode.records import F32, U8, ModelIdentity
 
 _FIRST_RUN_S = 600.0
@@ -42,6 +43,8 @@ class ClassifierOptions:
     """A run that takes longer is ended; so is the golden vector's."""
     name: str | None = None
     """What the node calls the model in messages and metrics; the card's own name when not given."""
+    trust: Trust = NO_TRUST
+    """Whose signatures count, and whether one is needed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,7 @@ class Classifier:
             raise ModelError(
                 f"{where}: sha256 is {sha256}, expected {options.expected_sha256}: not the file you meant"
             )
+        options.trust.check(data, where)
         outline = parse_onnx(data, where)
         if outline.external_data:
             names = ", ".join(outline.external_data[:3])
@@ -144,7 +148,7 @@ class Classifier:
                 answers = session.run(self._outputs, {INPUT_NAME: np.ascontiguousarray(array)}, options)
             except Exception as error:
                 if run.expired:
-                    raise InferenceError(
+                    raise RunTimeoutError(
                         f"model {name}: ran longer than {timeout_s:g} s and was stopped"
                     ) from error
                 raise InferenceError(f"model {name}: {runtime.first_line(error)}") from error

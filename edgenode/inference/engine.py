@@ -14,11 +14,14 @@ from edgenode.clock import Backoff, Clock, SystemClock
 from edgenode.errors import EdgeNodeError, ModelError
 from edgenode.inference.classifier import Classifier, Outputs
 from edgenode.inference.sample_buffer import SampleBuffer
+from edgenode.inference.service_record import ServiceRecord
 from edgenode.records import Batch, DropReason, Prediction
 
 log = logging.getLogger(__name__)
 
 Deliver = Callable[[Sequence[Prediction]], None]
+Follow = Callable[[Batch, Outputs], None]
+"""Gets each batch and its answers after they were delivered; must neither wait nor raise."""
 Witness = Callable[[Batch, Sequence[Prediction]], None]
 """Sees a batch and what was said of it, after `Deliver`. On the engine's thread: must be quick and not raise."""
 
@@ -89,6 +92,8 @@ class Engine:
         self._options = options if options is not None else EngineOptions()
         self._clock = self._options.clock
         self._pauses = Backoff(self._options.first_pause_s, self._options.longest_pause_s, floor_s=0.0)
+        self._record = ServiceRecord(classifier.identity.sha256)
+        self._follow: Follow | None = None
         self._running = threading.Lock()
         """Held while a batch is in the classifier: `swap` takes it to come between two batches."""
         self._stopping = threading.Event()
@@ -103,6 +108,15 @@ class Engine:
     def classifier(self) -> Classifier:
         """The one that serves now."""
         return self._classifier
+
+    @property
+    def record(self) -> ServiceRecord:
+        """Of the classifier that serves now, since it does."""
+        return self._record
+
+    def follow(self, follow: Follow | None) -> None:
+        """Let a shadow have each batch, after its predictions were delivered; None: no longer."""
+        self._follow = follow
 
     @property
     def heartbeat_s(self) -> float:
@@ -163,6 +177,7 @@ class Engine:
             if misfit is not None:
                 raise ModelError(f"model {self.model}: {misfit}; change it with the configuration")
             old, self._classifier = self._classifier, classifier
+            self._record = ServiceRecord(classifier.identity.sha256)
         return old
 
     def _work(self) -> None:
@@ -191,12 +206,14 @@ class Engine:
         self._heartbeat_s = self._clock.monotonic()
 
     def _classify(self, batch: Batch) -> None:
-        started_s = time.perf_counter()
+        record = self._record
         try:
             with self._running:
-                classifier = self._classifier
+                classifier, record = self._classifier, self._record
+                started_s = time.perf_counter()
                 outputs = classifier.classify(batch.array)
         except Exception as error:
+            record.raised(error)
             self._count_failed(batch, error)
             return
         infer_s = time.perf_counter() - started_s
@@ -208,6 +225,9 @@ class Engine:
         predictions = predictions_of(batch, outputs, classifier)
         if predictions:
             self._hand_on(batch, predictions)
+        record.answered(len(batch.samples), infer_s, len(batch.samples) - len(predictions))
+        if (follow := self._follow) is not None:
+            follow(batch, outputs)
         self._observer.batch(self.model, len(batch.samples), infer_s)
         for seconds in batch.waited_s:
             self._observer.queue_seconds(seconds)

@@ -129,6 +129,13 @@ def inspection_text(found: Inspection) -> str:
             f"accuracy {_interval(quantisation.accuracy_change, signed=True)}, "
             f"{quantisation.speedup:.2f} times as fast, {_size(quantisation.float_bytes)} before",
         ]
+    if card.comparison is not None:
+        compared = card.comparison
+        lines += [
+            "",
+            f"compared with {compared.against_sha256[:12]} on {compared.samples} pictures: {compared.verdict}, "
+            f"accuracy {_interval(compared.difference, signed=True)}",
+        ]
     lines += ["", *(_evaluation(card.evaluation, card.labels) if card.evaluation else ["not evaluated"])]
     return "\n".join(lines) + "\n"
 

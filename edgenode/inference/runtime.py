@@ -59,6 +59,9 @@ def open_session(data: bytes, threads: int, provider: str, where: str) -> Any:
     Intra-op threads as given, without spinning: at 10 pictures a second two spinning threads burn 49.5 ms of
     CPU a picture, waiting ones 6.0. One inter-op thread, sequential, denormals as zero, errors alone logged.
     Falling back to another provider behind the operator's back is off.
+
+    The session is made on a thread of its own: onnxruntime leaves the thread that makes the process's first one
+    in flush-to-zero mode, and that must not be a thread whose arithmetic matters to anybody.
     """
     if provider not in PROVIDERS:
         raise ModelError(f"{where}: unknown provider {provider!r}; one of {', '.join(PROVIDERS)}")

@@ -17,8 +17,8 @@ UNLABELLED = "_unlabelled"
 """Where `edgenode-trainer collect` puts pictures of which nobody said what they show."""
 GROUPS = "collected.csv"
 """Says which pictures were taken together; the trainer keeps those on one side of its split."""
-BLOCK_S = 600.0
-"""Kept pictures of one region within one such stretch of time form a group."""
+BLOCK_S = 2.0
+"""Kept pictures of one region within one such stretch of time form a group, as with `edgenode-trainer collect`."""
 _WHY = ("disagreement", "abstained", "low_margin", "periodic", "random")
 """The most telling first."""
 

@@ -272,7 +272,7 @@ class _Handler(BaseHTTPRequestHandler):
             return None
         try:
             value = json.loads(self.rfile.read(length))
-        except ValueError:
+        except (ValueError, RecursionError):
             value = None
         if not isinstance(value, dict):
             self._refuse(HTTPStatus.BAD_REQUEST, "no JSON object")

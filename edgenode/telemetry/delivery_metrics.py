@@ -20,6 +20,7 @@ _VERBS = frozenset(
         "model_install",
         "model_activate",
         "model_rollback",
+        "model_shadow",
         "camera_enable",
         "camera_disable",
         "explain",

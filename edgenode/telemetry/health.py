@@ -15,6 +15,7 @@ from functools import partial
 
 from edgenode.clock import Clock, SystemClock
 
+PAUSED_S = 5.0
 BEAT_LIMIT_S = 30.0
 """How long a name that only beats may stay silent."""
 
@@ -44,6 +45,22 @@ class HealthReport:
 class _Watched:
     heartbeat: Callable[[], float]
     limit_s: float
+
+
+class Patience:
+    """Tells a supervisor's own silence from that of the threads it watches. Used by its thread."""
+
+    def __init__(self, now_s: float) -> None:
+        self._asked_s = now_s
+        self._until_s = now_s
+
+    def forgives(self, now_s: float) -> bool:
+        """Asked in every round: whether not even this thread ran for `PAUSED_S` just now. Then the process was
+        stopped or the machine asleep, and the others get as long to go on."""
+        if now_s - self._asked_s > PAUSED_S:
+            self._until_s = now_s + PAUSED_S
+        self._asked_s = now_s
+        return now_s < self._until_s
 
 
 class Health:

@@ -29,6 +29,8 @@ from edgenode.telemetry.metrics import Metrics
 log = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 8
+MAX_FROM_ONE = 6
+"""Connections at once from one address, so that no single client keeps all others out."""
 REQUEST_LIMIT_S = 10.0
 """From accept to close; a client that sends or reads more slowly is cut off."""
 _IDLE_LIMIT_S = 5.0
@@ -79,6 +81,11 @@ class HttpServer:
         host, port = self._server.server_address[:2]
         return str(host), int(port)
 
+    @property
+    def heartbeat_s(self) -> float:
+        """Monotonic time of the listening thread's last round; now, where it does not run."""
+        return self._server.round_s if self._server is not None else time.monotonic()
+
     def start(self) -> None:
         """Raises ConfigurationError at once when the address cannot be had, or a file of `access` cannot be
         used: trying again would not help."""
@@ -121,9 +128,10 @@ class _BoundedServer(HTTPServer):
         self.content = content
         self.access = access
         self._request_limit_s = request_limit_s
+        self.round_s = time.monotonic()
         self._lock = threading.Lock()
-        self._open: dict[socket.socket, float] = {}
-        """Requests being answered, and since when."""
+        self._open: dict[socket.socket, tuple[float, str]] = {}
+        """Requests being answered: since when, for which address."""
         self._threads: list[threading.Thread] = []
         """Of requests; one may still be ending when its request is gone from `_open`."""
         if ":" in listen[0]:
@@ -150,11 +158,12 @@ class _BoundedServer(HTTPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._lock:
-            if len(self._open) < MAX_CONNECTIONS:
+            alike = sum(1 for _, address in self._open.values() if address == client_address[0])
+            if len(self._open) < MAX_CONNECTIONS and alike < MAX_FROM_ONE:
                 thread = threading.Thread(
                     target=self._serve, args=(request, client_address), name="http", daemon=True
                 )
-                self._open[request] = time.monotonic()
+                self._open[request] = (time.monotonic(), client_address[0])
                 self._threads = [each for each in self._threads if each.is_alive()] + [thread]
                 thread.start()  # under the lock: a thread that has not started yet would count as ended
             else:
@@ -185,9 +194,10 @@ class _BoundedServer(HTTPServer):
 
     def service_actions(self) -> None:
         """Runs every `_POLL_S`: cuts connections that are over their time."""
-        limit = time.monotonic() - self._request_limit_s
+        self.round_s = time.monotonic()
+        limit = self.round_s - self._request_limit_s
         with self._lock:
-            late = [request for request, since in self._open.items() if since < limit]
+            late = [request for request, (since, _) in self._open.items() if since < limit]
             for request in late:
                 _cut(request)
 

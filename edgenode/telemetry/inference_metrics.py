@@ -78,6 +78,33 @@ class InferenceMetrics:
             "Population stability index of recent confidences against the model card's reference.",
             ("model",),
         )
+        self._embedding_drift = LateGauge(
+            registry,
+            "edgenode_embedding_drift_psi",
+            "Population stability index of recent embeddings against the model card's reference, mean over directions.",
+            ("model",),
+        )
+        compared = Counter(
+            "edgenode_shadow_samples",
+            "Samples that a shadow answered too, by whether it said the same.",
+            ["model", "result"],
+            registry=registry,
+        )
+        skipped = Counter(
+            "edgenode_shadow_skipped",
+            "Samples that a shadow did not answer.",
+            ["model", "reason"],
+            registry=registry,
+        )
+        rollbacks = Counter(
+            "edgenode_model_rollbacks",
+            "Models the node itself took out of service or out of the shadow.",
+            ["model", "reason"],
+            registry=registry,
+        )
+        self._shadow_compared = Children[tuple[str, str], Counter](lambda key: compared.labels(*key))
+        self._shadow_skipped = Children[tuple[str, str], Counter](lambda key: skipped.labels(*key))
+        self._model_rollbacks = Children[tuple[str, str], Counter](lambda key: rollbacks.labels(*key))
         self._model_info = Gauge(
             "edgenode_model_info",
             "The model that serves now.",
@@ -119,12 +146,26 @@ class InferenceMetrics:
         """One classified sample's most probable label."""
         self._confidence[model].observe(probability)
 
-    def drift(self, model: str, psi: float | None) -> None:
-        """None: too few samples to say anything; the series is absent."""
-        if psi is None:
-            self._drift.drop(model)
-        else:
-            self._drift.set(psi, model)
+    def drift(self, model: str, confidence: float | None, embedding: float | None = None) -> None:
+        """None: too few samples to say anything, or no reference in the card; the series is absent."""
+        for gauge, value in ((self._drift, confidence), (self._embedding_drift, embedding)):
+            if value is None:
+                gauge.drop(model)
+            else:
+                gauge.set(value, model)
+
+    def shadow_compared(self, model: str, agreed: int, disagreed: int) -> None:
+        """So many samples were answered by the shadow too."""
+        self._shadow_compared[model, "agreed"].inc(agreed)
+        self._shadow_compared[model, "disagreed"].inc(disagreed)
+
+    def shadow_skipped(self, model: str, reason: str, count: int) -> None:
+        """`late`, `failed`, `non_finite`."""
+        self._shadow_skipped[model, reason].inc(count)
+
+    def model_rolled_back(self, model: str, reason: str) -> None:
+        """`raised`, `timeout`, `slow`, `drift`, `non_finite`."""
+        self._model_rollbacks[model, reason].inc()
 
     def model_serving(self, identity: ModelIdentity) -> None:
         """Called at start and after each swap; the model it replaces goes."""
@@ -137,6 +178,7 @@ class InferenceMetrics:
         if old is not None:
             self._model_info.remove(old.name, old.version, old.sha256)
         self._drift.drop(model)
+        self._embedding_drift.drop(model)
 
     def watch_samples(self, model: str, counts: Callable[[], BufferAccount]) -> Callable[[], None]:
         """Read the account of the model's buffer at each scrape.

@@ -18,7 +18,6 @@ from edgenode.telemetry.cpu import ThreadCpu
 from edgenode.telemetry.delivery_metrics import DeliveryMetrics
 from edgenode.telemetry.energy_metrics import EnergyMetrics
 from edgenode.telemetry.inference_metrics import InferenceMetrics
-from edgenode.telemetry.temperature import Temperature
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,6 @@ class Metrics(CaptureMetrics, InferenceMetrics, DeliveryMetrics, EnergyMetrics, 
         ProcessCollector(registry=self.registry)
         self.threads = ThreadCpu()
         self.registry.register(self.threads)
-        self.registry.register(Temperature())
         Gauge(
             "edgenode_build_info", "What runs here.", ["version", "python", "machine"], registry=self.registry
         ).labels(edgenode.__version__, platform.python_version(), platform.machine()).set(1)

@@ -6,7 +6,7 @@ Units: docs.kernel.org `driver-api/thermal/sysfs-api` and `hwmon/sysfs-interface
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from prometheus_client.core import GaugeMetricFamily
@@ -44,11 +44,14 @@ def hottest() -> float | None:
 class Temperature(Collector):
     """`edgenode_temperature_celsius{zone}`, read at each scrape."""
 
+    def __init__(self, read: Callable[[], dict[str, float]] = temperatures) -> None:
+        self._read = read
+
     def collect(self) -> Iterable[Metric]:
         family = GaugeMetricFamily(
             "edgenode_temperature_celsius", "Temperature of the machine's sensors.", labels=["zone"]
         )
-        for zone, celsius in sorted(temperatures().items()):
+        for zone, celsius in sorted(self._read().items()):
             family.add_metric([zone], celsius)
         if family.samples:
             yield family

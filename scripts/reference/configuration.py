@@ -35,6 +35,7 @@ _PATTERNS = {
     r"^[a-z][a-z0-9_]{0,31}$": "name",
     r"^[a-z0-9][a-z0-9_-]{0,62}$": "name, also with hyphens",
     r"^[0-9a-f]{64}$": "64 hexadecimal digits",
+    r"^[A-Za-z0-9.-]+(:\d{1,5})?$": "host, or host:port",
     r"^(\[[0-9a-fA-F:]+\]|[^:\[\]\s]+):\d{1,5}$": "host:port",
     r"^[^+#\s/][^+#\s]*[^+#\s/]$": "topic",
     r"^wss?://[^\s/@?#]+(/[^\s?#]*)?$": "`ws://` or `wss://` address",

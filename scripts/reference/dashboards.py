@@ -167,14 +167,34 @@ NODE = Dashboard(
         ),
         Panel(
             "Drift",
-            (Query(f"edgenode_drift_psi{{{_matchers()}}}", "{{model}}"),),
-            text="Population stability index of confidences against the model card; over 0.25 calls for a look.",
+            (
+                Query(f"edgenode_drift_psi{{{_matchers()}}}", "{{model}} confidence"),
+                Query(f"edgenode_embedding_drift_psi{{{_matchers()}}}", "{{model}} embedding"),
+            ),
+            text="Population stability index against the model card; over 0.25 calls for a look.",
             bad_from=0.25,
         ),
         Panel(
             "Failures of models",
-            (Query(_rate("edgenode_inference_failures_total", "model, reason"), "{{model}} {{reason}}"),),
+            (
+                Query(_rate("edgenode_inference_failures_total", "model, reason"), "{{model}} {{reason}}"),
+                Query(
+                    _rate("edgenode_model_rollbacks_total", "model, reason"),
+                    "{{model}} sent back: {{reason}}",
+                ),
+            ),
             unit="ops",
+        ),
+        Panel(
+            "Shadows",
+            (
+                Query(_rate("edgenode_shadow_samples_total", "model, result"), "{{model}} {{result}}"),
+                Query(
+                    _rate("edgenode_shadow_skipped_total", "model, reason"), "{{model}} skipped: {{reason}}"
+                ),
+            ),
+            unit="ops",
+            text="Samples a second that a second model answered too, and whether it said the same.",
         ),
         Panel(
             "Pictures to label",
@@ -305,6 +325,30 @@ ENERGY = Dashboard(
             unit="watt",
             text="Its share of the processor's joules, by CPU time.",
             stacked=True,
+        ),
+        Panel(
+            "Power of each stage",
+            (Query(_rate("edgenode_stage_joules_total", "stage"), "{{stage}}"),),
+            unit="watt",
+            text="Their threads' share of the same joules.",
+            stacked=True,
+        ),
+        Panel(
+            "Governor: share of the frame rate left",
+            (Query(f"edgenode_governor_share{{{_matchers()}}}", "{{camera}}"),),
+            unit="percentunit",
+            text="Empty where [energy] sets no limit.",
+        ),
+        Panel(
+            "Governor: measured over limit",
+            (Query(f"edgenode_governor_pressure{{{_matchers()}}}", "{{limit}}"),),
+            unit="percentunit",
+            text="Above 100 % frame rates fall.",
+        ),
+        Panel(
+            "Temperature",
+            (Query(f"edgenode_temperature_celsius{{{_matchers()}}}", "{{zone}}"),),
+            unit="celsius",
         ),
         Panel(
             "CPU seconds an inference",

@@ -12,8 +12,8 @@ from edgenode.delivery import messages
 from edgenode.delivery.commands import reply_message
 from edgenode.delivery.identity import ClockReading
 from edgenode.delivery.messages import Origin
-from edgenode.delivery.payloads import CommandPayload, LossRange
-from edgenode.delivery.topics import Topics
+from edgenode.delivery.payloads import CommandPayload, LossRange, rfc3339
+from edgenode.delivery.topics import MODELS_RULE, Topics
 from edgenode.records import (
     CameraReport,
     CameraStatus,
@@ -82,13 +82,61 @@ _EVENT = Event(
     evidence=hashlib.sha256(_JPEG).hexdigest(),
 )
 
+_MODEL_EVENT = replace(
+    _EVENT,
+    id="019c1421-4c01-7be1-8d3a-1f0e5a77c9d2",
+    rule=MODELS_RULE,
+    camera=None,
+    region=None,
+    label="rolled_back",
+    probability=None,
+    started_at=_AT,
+    reason="model defects 5a3f0c9d1e2b slow: takes 31.0 ms a sample, its budget is 20.0 ms; 3 serves",
+    snapshot=False,
+    evidence=None,
+)
+_SHADOW = {
+    "version": "4",
+    "sha256": hashlib.sha256(b"another example").hexdigest(),
+    "samples": 1830,
+    "agreed": 1811,
+    "skipped": 7320,
+    "failed": 0,
+    "non_finite": 0,
+    "mean_run_ms": 12.4,
+    "disagreements": [
+        {
+            "camera": CAMERA,
+            "region": REGION,
+            "captured_at": _AT,
+            "serving": "ok",
+            "serving_probability": 0.61,
+            "shadow": "defect",
+            "shadow_probability": 0.83,
+        }
+    ],
+}
+_CHANGE = {
+    "what": "rolled_back",
+    "reason": "slow: takes 31.0 ms a sample, its budget is 20.0 ms",
+    "before_sha256": hashlib.sha256(b"a slow example").hexdigest(),
+    "by": "node",
+    "at": _AT,
+}
+
 
 def example_messages() -> dict[str, Message]:
     """Member of `Topics` to a message on that topic."""
     card = {"labels": ["ok", "defect"], "accuracy": {"value": 0.983, "low": 0.969, "high": 0.991}}
     lost = [LossRange(reason="expired", count=3, first_seq=390, last_seq=394)]
     request = CommandPayload(transaction="42", args={"camera": CAMERA, "draw": True})
-    info = {"provider": "cpu", "cameras": [{"name": CAMERA, "regions": [{"name": REGION, "model": MODEL}]}]}
+    outline = [[0.1, 0.25], [0.6, 0.25], [0.6, 0.9], [0.1, 0.9]]
+    region = {"name": REGION, "model": MODEL, "outline": outline}
+    info = {
+        "started_at": rfc3339(_AT),
+        "provider": "cpu",
+        "cameras": [{"name": CAMERA, "regions": [region]}],
+    }
     return {
         "state": messages.state_message(_ORIGIN, "online", "", _AT),
         "info": messages.info_message(_ORIGIN, info),
@@ -99,7 +147,10 @@ def example_messages() -> dict[str, Message]:
         "event": messages.event_message(_ORIGIN, _EVENT, 412, ClockReading("synchronised", 0.000021), 413),
         "event_snapshot": messages.event_snapshot_message(_ORIGIN, _EVENT, _JPEG, 413),
         "outbox_notice": messages.notice_message(_ORIGIN, 414, lost, _AT, "synchronised"),
-        "model": messages.model_message(TOPICS, MODEL, _IDENTITY, card),
+        "model_event": messages.event_message(
+            _ORIGIN, _MODEL_EVENT, 415, ClockReading("synchronised", 0.000021)
+        ),
+        "model": messages.model_message(TOPICS, MODEL, _IDENTITY, card, _SHADOW, _CHANGE),
         "command": Message(TOPICS.command(VERB), request.model_dump_json(exclude_none=True).encode()),
         "reply": replace(
             reply_message(TOPICS.reply(VERB), None, "42", {"camera": CAMERA, "bytes": 41233}),

@@ -62,7 +62,22 @@ CHANNELS = (
         "Messages the node gave up, and why: explains gaps in `seq`.",
         outbox=True,
     ),
-    Channel("model", "models/{model}", ("model",), "model", "What serves now under this name."),
+    Channel(
+        "model_event",
+        "events/_models",
+        (),
+        "event",
+        "A model that the node took out of service (`label` is `rolled_back`, or `faulty` where nothing could take its "
+        "place), or that drifts (`drift`, with the index as `value`).",
+        outbox=True,
+    ),
+    Channel(
+        "model",
+        "models/{model}",
+        ("model",),
+        "model",
+        "What serves now under this name, what its shadow measured, and what changed last.",
+    ),
     Channel(
         "command",
         "commands/{verb}",
@@ -98,7 +113,12 @@ class Command:
 
 
 COMMANDS = (
-    Command("reload", "", "`requested`", "Read the configuration file again, as SIGHUP does."),
+    Command(
+        "reload",
+        "",
+        "`requested` `applied` (false: it still runs)",
+        "Read the configuration file again, as SIGHUP does; `refused` with the first mistake where it cannot work.",
+    ),
     Command(
         "snapshot",
         "`camera`, `draw` (regions and their states, optional)",
@@ -114,6 +134,30 @@ COMMANDS = (
         "`rule`, `camera` and `at` (RFC 3339; optional)",
         "`rule` `at` `sentences`",
         "Say in words why the rule had an event or none at that time; now, if `at` is left out.",
+    ),
+    Command(
+        "model_install",
+        "`url` (https or file), `sha256`, `model` and `then` (`activate` or `shadow`; optional)",
+        "`name` `sha256` `bytes` `active` `previous` `shadow`",
+        "Fetch a model file from where `[rollout]` permits, prove it, and store it. The reply comes when all is done.",
+    ),
+    Command(
+        "model_activate",
+        "`model`, `sha256` (or its beginning)",
+        "as `model_install`",
+        "Let an installed file serve from the next batch on. It must pass the gate: `docs/models.md`.",
+    ),
+    Command(
+        "model_rollback",
+        "`model`",
+        "as `model_install`",
+        "Let the version before serve again; twice leads forth.",
+    ),
+    Command(
+        "model_shadow",
+        "`model`, `sha256` (or its beginning; null ends it)",
+        "as `model_install`",
+        "Let an installed file answer the same samples beside the one that serves, and measure how they agree.",
     ),
     Command(
         "replay_events",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from edgenode.delivery import model_payloads as model_payloads_module
 from edgenode.delivery import payloads as payloads_module
 from edgenode.delivery.payloads import PAYLOADS, json_schemas
 from edgenode.records import JsonObject, Message
@@ -45,7 +46,8 @@ that is let in is answered exactly once.
 """
 _CODES = """
 Codes of errors: `unknown_verb` `disabled` `too_large` `invalid` `expired` `busy` `stopping` `unknown_camera`
-`unknown_rule` `bad_arguments` `no_frame` `retry` (try again later) `failed` `internal` (see the node's log).
+`unknown_rule` `unknown_model` `bad_arguments` `no_frame` `retry` (try again later) `failed` `refused`
+`internal` (see the node's log).
 """
 
 
@@ -68,7 +70,7 @@ def topics_page() -> str:
 
 def described_schemas(schemas: dict[str, JsonObject]) -> None:
     """Adds to each property what the payload's source says of it."""
-    docs = attribute_docstrings(payloads_module)
+    docs = attribute_docstrings(payloads_module) | attribute_docstrings(model_payloads_module)
     for name, schema in schemas.items():
         _describe(PAYLOADS[name].__name__, schema, docs)
         for inner, definition in schema.get("$defs", {}).items():

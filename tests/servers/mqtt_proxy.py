@@ -27,6 +27,8 @@ class MqttProxy:
         self._pairs: dict[threading.Thread, tuple[socket.socket, socket.socket]] = {}
         self._server = socket.create_server(("127.0.0.1", 0), backlog=16)
         self.port = int(self._server.getsockname()[1])
+        self.poison = b""
+        """Cuts a connection whenever the node sends these bytes; empty for never."""
         self.connections = 0
         """Connections that reached the broker."""
         self.turned_away = 0
@@ -117,6 +119,8 @@ class MqttProxy:
                 for source in select.select([near, far], [], [], 1.0)[0]:
                     self._flowing.wait()
                     if not (chunk := source.recv(65536)):
+                        return
+                    if source is near and self.poison and self.poison in chunk:
                         return
                     if source is near:
                         sent = up.count(chunk, PUBLISH, 1)

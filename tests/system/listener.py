@@ -135,10 +135,6 @@ class Listener:
     def publish(self, topic: str, payload: bytes, qos: int = 1) -> None:
         self._client.publish(f"{self.root}/{topic}", payload, qos)
 
-    def send(self, topic: str, payload: bytes, retain: bool) -> None:
-        """To any `topic`, root and all."""
-        self._client.publish(topic, payload, 1, retain)
-
     def command(self, verb: str, **arguments: Any) -> None:
         self.publish(f"commands/{verb}", json.dumps({"args": arguments}).encode())
 

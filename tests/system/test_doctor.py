@@ -17,9 +17,10 @@ from tests.clips import numbered_clip
 from tests.fixtures_servers import StartRtsp
 from tests.models import make_model
 from tests.servers.black_hole import BlackHole
+from tests.servers.certificates import Authority
 from tests.servers.mosquitto import MosquittoBroker, free_port
 from tests.system.daemon import Daemon, eventually
-from tests.system.delivery.test_mosquitto_files import certificate, debian, install, openssl
+from tests.system.delivery.test_mosquitto_files import gateway
 
 Brokers = Callable[..., MosquittoBroker]
 PASSWORD = "correct horse"
@@ -143,31 +144,15 @@ def test_a_wrong_password_is_told_and_no_password_is_printed(
 def test_the_shipped_gateway_broker_is_well_over_tls_with_certificates(
     mosquitto_factory: Brokers, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "certs"
-    folder.mkdir()
-    openssl(folder, "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", "ca.key")
-    openssl(
-        folder, "req", "-x509", "-new", "-key", "ca.key", "-subj", "/CN=ca", "-days", "2", "-out", "ca.crt"
-    )
-    certificate(folder, "server", "subjectAltName=IP:127.0.0.1,DNS:localhost")
+    authority = Authority(tmp_path / "certs")
+    folder = authority.folder
+    authority.run("server", "localhost", "127.0.0.1", DAYS="2")
     for name in ("gateway-7", "gateway-8"):
-        certificate(folder, name)
+        authority.run("node", name, DAYS="2")
+    for ending in ("crt", "key"):
+        (folder / f"server-localhost.{ending}").rename(folder / f"server.{ending}")
     broker = mosquitto_factory()
-    acl = broker.folder / "acl"
-    acl.write_text((Path(__file__).parents[2] / "mosquitto/acl").read_text())
-    acl.chmod(0o600)
-    broker.start(
-        install(
-            broker,
-            "gateway.conf",
-            {
-                "listener 8883": f"listener {broker.port} 127.0.0.1",
-                "/etc/mosquitto/certs": str(folder),
-                "/etc/mosquitto/edgenode.acl": str(acl),
-            },
-            debian(broker),
-        )
-    )
+    broker.start(gateway(broker, folder))
 
     def mqtt(name: str) -> str:
         return "\n".join(
@@ -195,6 +180,7 @@ def test_the_shipped_gateway_broker_is_well_over_tls_with_certificates(
     assert code == 1
 
 
+@pytest.mark.slow
 def test_a_broker_that_is_not_there_and_one_that_is_silent(black_hole: BlackHole, tmp_path: Path) -> None:
     code, found, _ = doctor(configuration(tmp_path, free_port()), "--part", "broker")
     assert (code, found["broker"][0]["level"]) == (1, "problem")
@@ -239,6 +225,7 @@ def test_cameras_are_opened_side_by_side_and_measured(
     assert "hunter2" not in output
 
 
+@pytest.mark.slow
 def test_key_frames_that_come_too_seldom_are_told(rtsp_camera: StartRtsp, tmp_path: Path) -> None:
     server = rtsp_camera(numbered_clip(tmp_path / "clip.mp4", 250, 25, gop=250), "--loop")
     make_model(tmp_path / "tiny.onnx")

@@ -13,7 +13,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -23,13 +25,15 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgenode.capture.scenes import scene_named
 from edgenode.cli import main as edgenode
+from edgenode.inference.store import ModelStore
 from tests.clips import write_clip
-from tests.models import make_model
+from tests.models import file_sha256, make_model
 from tests.profiles import ENVIRONMENT
 from tests.servers.mosquitto import MosquittoBroker
 from tests.servers.rtsp_server import RtspServer
 from tests.system.daemon import Daemon, eventually
 from tests.system.listener import Listener
+from tests.system.pages.command import PageCommand
 from tests.unit.documents.test_commands import ROOT, Line, lines
 
 MODELS = ROOT / "edgenode/demo/models"
@@ -39,9 +43,11 @@ REPLACED = {
     "2m": "3s", "10m": "2s", "5m": "25s", "30m": "25s",
     "/etc/edgenode/edgenode.toml": "edgenode.toml",
     "2026-01-31T12:00:00Z": "1h",
+    "3f9a1c": "{hashed}",
 }  # fmt: skip
 """What only a plant has, and what would take long."""
 ADDED = {
+    "edgenode tune": ["--rounds", "1", "--batches", "1,2"],
     "edgenode replay": ["--until", "25"],
     "edgenode doctor": ["--seconds", "1"],
     "edgenode-trainer fit": ["--arch", "classic", "--size", "24", "--epochs", "4"],
@@ -102,7 +108,7 @@ class Stage:
         (folder / "truth.csv").write_text(
             "clip,region,label,start_s,end_s\nsynthetic:junction?seed=3&fps=10,signal,red,3.0,9.0\n"
         )
-        for version in ("2", "3"):
+        for version in ("2", "3", "3c"):
             make_model(
                 folder / f"defects-{version}.onnx", ("left", "right"), 24, 24, name="defects", version=version
             )
@@ -115,9 +121,18 @@ class Stage:
         text = text.replace("rtsp://10.0.0.5/stream", self.camera.url)
         (self.folder / "my.toml").write_text(text + '\n[http]\nlisten = "127.0.0.1:0"\n')
 
+    def run_for_a_moment(self) -> None:
+        """So that there is a state directory of a stopped node."""
+        if not (self.folder / "state/outbox/outbox.db").exists():
+            with Daemon(self.folder / "edgenode.toml") as node:
+                node.wait_for_text("running: ")
+                node.process.send_signal(signal.SIGTERM)
+                assert node.process.wait(30) == 0
+
     def words(self, line: Line) -> list[str]:
         found = shlex.split(line.arguments, comments=True)
-        found = [REPLACED.get(word, word).format(camera=self.camera.url) for word in found]
+        hashed = file_sha256(self.folder / "defects-3.onnx")[:6]
+        found = [REPLACED.get(word, word).format(camera=self.camera.url, hashed=hashed) for word in found]
         for start, more in ADDED.items():
             if f"{line.program} {line.arguments}".startswith(start):
                 found += [*more]
@@ -164,29 +179,83 @@ def unique(program: str) -> list[Line]:
 
 
 NEED_THE_NODE = ("explain --rule", "run --config")
+NEED_A_PERSON = ("label ", "regions ")
+ELSEWHERE = {
+    "verify-stream": "tests/system/delivery/test_verify_stream.py",
+    "energy calibrate": "tests/unit/test_tuning.py",
+}
+"""Commands that need a broker, or a machine, of their own, and where they are run."""
+SECONDS = ("doctor", "replay", "verify", "tune", "outbox", "explain --config", "energy")
 PREPARED = {
-    "model rollback defects": ["model", "install", "defects-2.onnx", "--activate"],
-    "verify events.jsonl --pictures pictures": [
-        "replay", "--config", "red_light.toml", "--until", "60", "--out", "events.jsonl",
+    "model rollback": [
+        ["install", "defects-2.onnx", "--activate"],
+        ["install", "defects-3.onnx", "--activate", "--force"],
     ],
+    "model shadow": [["install", "defects-2.onnx", "--activate"], ["install", "defects-3.onnx"]],
+    "model activate": [["install", "defects-3.onnx"]],
+    "model release": [["install", "defects-3.onnx"]],
 }  # fmt: skip
 """What has to have been done before."""
 WITHOUT_PICTURES = "verify events.jsonl --pictures pictures"
 """Run without them: a replay takes none. `test_evidence_chain.py` has pictures."""
 
 
-@pytest.mark.parametrize(
-    "line", [line for line in unique("edgenode") if not line.arguments.startswith(NEED_THE_NODE)], ids=str
-)
+def runnable() -> list[Any]:
+    """The lines of `edgenode` that need no node; those that take seconds belong to the long tests."""
+    found = [
+        line
+        for line in unique("edgenode")
+        if not line.arguments.startswith((*NEED_THE_NODE, *NEED_A_PERSON, *ELSEWHERE))
+    ]
+    marks = [[pytest.mark.slow] if line.arguments.startswith(SECONDS) else [] for line in found]
+    return [pytest.param(line, marks=mark, id=str(line)) for line, mark in zip(found, marks, strict=True)]
+
+
+@pytest.mark.parametrize("line", runnable())
 def test_a_line_of_the_documents_runs(here: Stage, line: Line) -> None:
-    if line.arguments in PREPARED:
-        done = CliRunner().invoke(edgenode, PREPARED[line.arguments])
+    if line.arguments.startswith("model "):
+        shutil.rmtree(here.folder / "state/models/defects", ignore_errors=True)
+    steps = next((done for start, done in PREPARED.items() if line.arguments.startswith(start)), [])
+    for step in steps:
+        done = CliRunner().invoke(edgenode, ["model", *step])
         assert done.exit_code == 0, done.output
+    if line.arguments.startswith("model release"):
+        bad = file_sha256(here.folder / "defects-3.onnx")
+        ModelStore(here.folder / "state").quarantine("defects", bad, "answered with NaN")
+    if line.arguments == WITHOUT_PICTURES:
+        made = ["replay", "--config", "red_light.toml", "--until", "60", "--out", "events.jsonl"]
+        assert CliRunner().invoke(edgenode, made).exit_code == 0
+    if line.arguments.startswith("outbox"):
+        here.run_for_a_moment()
     words = here.words(line)
     if line.arguments == WITHOUT_PICTURES:
         words = words[:2]
     done = CliRunner().invoke(edgenode, words)
     assert done.exit_code in expected(line), done.output + repr(done.exception)
+
+
+def test_what_serves_a_page_to_a_person_prints_its_link(here: Stage) -> None:
+    unlabelled = here.folder / "pictures" / "_unlabelled"
+    unlabelled.mkdir(exist_ok=True)
+    cv2.imwrite(str(unlabelled / "1.png"), np.zeros((24, 24, 3), np.uint8))
+    kept = here.folder / "state" / "collected" / "2026-01-31"
+    kept.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(kept / "1.png"), np.zeros((24, 24, 3), np.uint8))
+    serving = [line for line in unique("edgenode") if line.arguments.startswith(NEED_A_PERSON)]
+    assert len(serving) >= 3
+    for line in serving:
+        words = [word.replace("/var/lib/edgenode", str(here.folder / "state")) for word in here.words(line)]
+        with ExitStack() as stack:
+            command = PageCommand(stack, here.folder, *words)
+            assert "127.0.0.1" in command.link
+            command.end()
+            assert command.process.returncode == 0
+
+
+def test_what_is_run_elsewhere_is_run_there() -> None:
+    for command, place in ELSEWHERE.items():
+        words = command.split()
+        assert all(word in (ROOT / place).read_text(encoding="utf-8") for word in words)
 
 
 def test_what_asks_or_is_a_running_node_runs(here: Stage) -> None:
@@ -249,7 +318,7 @@ def foreign_model(path: Path) -> None:
 @pytest.mark.timeout(900)
 def test_the_trainers_lines_run_one_after_the_other(here: Stage) -> None:
     rng = np.random.default_rng(0)
-    for folder in ("pictures", "another_day"):
+    for folder in ("pictures", "another_day", "labelled"):
         for label, (top, left) in {"left": (8, 2), "right": (8, 16)}.items():
             (here.folder / folder / label).mkdir(parents=True, exist_ok=True)
             for number in range(24):

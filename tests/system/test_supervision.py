@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,11 @@ from tests.system.listener import Listener
 from tests.system.plant import Plant, StartNode
 
 STALLED_SOON = "import edgenode.pipeline, edgenode.node\nedgenode.pipeline.STALL_LIMIT_S = 1.0\n"
+
+HUNG_SOON = (
+    STALLED_SOON
+    + "import edgenode.capture.camera\nedgenode.capture.camera._hung_after_s = lambda spec: 0.5\n"
+)
 
 DEAD_ENGINE = """
 from edgenode.inference.engine import Engine
@@ -113,13 +119,30 @@ def test_a_thread_that_hangs_ends_the_node_with_70_although_it_never_returns(
 ) -> None:
     node = start(looping, manager.environment, HUNG_ENGINE)
     manager.told("READY=1")
+    manager.told("STOPPING=1")
+    assert manager.silent(0.2), "a failed node fed the watchdog"
     assert node.process.wait(PATIENCE_S) == 70
     log = node.text()
     assert "model tiny: no progress for" in log
     assert re.search(r"thread infer-tiny:\n(.*\n)*?.*threading\.Event\(\)\.wait|in step", log)
     assert "left behind: infer-tiny" in log
+
+
+def test_a_camera_whose_every_thread_hangs_ends_the_node_after_three_were_replaced(
+    looping: Plant, start: StartNode, manager: Manager
+) -> None:
+    os.mkfifo(looping.folder / "pipe.mp4")
+    looping.camera("pipe", "pipe.mp4")
+    node = start(looping, manager.environment, HUNG_SOON)
+    manager.told("READY=1")
     manager.told("STOPPING=1")
-    assert manager.silent(0.2)
+    assert manager.silent(0.2), "a failed node fed the watchdog"
+    assert node.process.wait(PATIENCE_S) == 70
+    log = node.text()
+    for count in (1, 2, 3):
+        assert f"it is abandoned ({count} of at most 3 that may hang)" in log
+    assert "camera pipe: no progress for" in log
+    assert "what every thread was doing" in log
 
 
 def test_a_main_thread_that_hangs_feeds_no_watchdog_and_its_stacks_are_in_the_log_before_it_bites(
@@ -135,6 +158,23 @@ def test_a_main_thread_that_hangs_feeds_no_watchdog_and_its_stacks_are_in_the_lo
     node.signal(signal.SIGABRT)  # what systemd sends when WatchdogSec has passed
     assert node.process.wait(PATIENCE_S) == -signal.SIGABRT
     assert "Fatal Python error: Aborted" in node.text()
+
+
+@pytest.mark.slow
+def test_a_process_that_was_stopped_for_a_while_does_not_take_its_threads_for_hanging(
+    looping: Plant, start: StartNode, listener: Listener
+) -> None:
+    """A machine that slept, a paused virtual machine, a debugger."""
+    node = start(looping, sabotage=STALLED_SOON)
+    listener.wait("cameras/line_1/regions/frame/classification")
+    node.signal(signal.SIGSTOP)
+    threading.Event().wait(7.0)  # longer than any limit of this node
+    node.signal(signal.SIGCONT)
+    before = node.metric("edgenode_inferences_total")
+    eventually(lambda: node.metric("edgenode_inferences_total") > before + 5, "it goes on")
+    assert "no progress" not in node.text()
+    assert node.metric("edgenode_camera_threads_abandoned_total") == 0
+    assert node.stop() == 0
 
 
 def test_the_manager_is_told_what_the_node_s_state_is(

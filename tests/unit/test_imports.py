@@ -24,6 +24,7 @@ HOMES = {
     "paho": "edgenode.delivery",
     "amqtt": "edgenode.delivery",
     "onnxruntime": "edgenode.inference",
+    "cryptography": "edgenode.inference",
     "av": "edgenode.capture",
     "prometheus_client": "edgenode.telemetry",
 }
@@ -31,7 +32,18 @@ HOMES = {
 RIVALS = {"edgenode.bench.rivals"}
 """What the benchmark compares the node with: loops as others would write them, which use the libraries bare."""
 NOT_IN_THE_DAEMON = {"torch", "onnx", "onnxscript", "matplotlib", "sympy", "trainer"}
-HEAVY = {"cv2", "av", "onnxruntime", "torch", "matplotlib", "rich", "amqtt", "paho", "prometheus_client"}
+HEAVY = {
+    "cv2",
+    "av",
+    "onnxruntime",
+    "torch",
+    "matplotlib",
+    "rich",
+    "amqtt",
+    "paho",
+    "prometheus_client",
+    "cryptography",
+}
 """What `edgenode --help` must not wait for."""
 TRAINER_MAY_IMPORT = {
     "edgenode",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+from prometheus_client.parser import text_string_to_metric_families
 
 from edgenode.clock import SystemClock
 from edgenode.pipeline import Pipeline
@@ -87,3 +89,68 @@ def test_a_reload_that_changes_how_models_run_is_not_ignored(tmp_path: Path) -> 
         assert answered == [4, 4, 4, 4]
     finally:
         pipeline.stop(1.0)
+
+
+def test_no_sample_is_lost_while_a_reload_rebuilds_an_engine(tmp_path: Path) -> None:
+    """What came between the end of the old engine and the start of the new one was counted nowhere."""
+    make_model(tmp_path / "tiny.onnx")
+    answered: list[int] = []
+    clock, metrics = SystemClock(), Metrics()
+    pipeline = Pipeline(
+        lambda predictions: answered.extend(each.frame_index for each in predictions),
+        lambda _: None,
+        lambda *_: None,
+        metrics,
+        Health(),
+        clock,
+    )
+    offered = 0
+    over = threading.Event()
+
+    def offer() -> None:
+        nonlocal offered
+        while not over.wait(0.0005):
+            pipeline.offer(
+                Sample(
+                    camera="line",
+                    region=f"region_{offered % 4}",
+                    model="tiny",
+                    frame_index=offered,
+                    captured_s=clock.monotonic(),
+                    captured_at=datetime.now(UTC),
+                    array=np.zeros((8, 8, 3), np.uint8),
+                )
+            )
+            offered += 1
+
+    camera = threading.Thread(target=offer)
+    try:
+        for turn in range(12):
+            settings = settings_with(tmp_path, InferenceSettings(max_batch=1 + turn % 2, max_age=60.0))
+            pipeline.apply(settings, tmp_path, load_classifiers(settings, tmp_path))
+            if turn == 0:
+                camera.start()
+    finally:
+        over.set()
+        camera.join(PATIENCE_S)
+        pipeline.stop(5.0)
+    account = total(metrics)
+    assert account["offered"] == offered
+    assert account["held"] == 0
+    assert account["offered"] == account["taken"] + account["dropped"]
+    assert len(answered) == account["taken"]
+    assert len(set(answered)) == len(answered), "none was answered twice"
+    assert sorted(answered) == answered, "none overtook another"
+    assert account["closed"] == 0
+
+
+def total(metrics: Metrics) -> dict[str, float]:
+    """The account of hand-off A, summed over labels."""
+    sums = dict.fromkeys(("offered", "taken", "dropped", "held", "closed"), 0.0)
+    for family in text_string_to_metric_families(metrics.expose().body.decode()):
+        for sample in family.samples:
+            match = re.fullmatch(r"edgenode_samples_(offered|taken|dropped|held)(_total)?", sample.name)
+            if match:
+                sums[match[1]] += sample.value
+                sums["closed"] += sample.value if sample.labels.get("reason") == "closed" else 0
+    return sums

@@ -2,7 +2,7 @@
 
 import { jpeg } from "./fleet";
 import { Slots } from "./meters";
-import { type EventStep, type LossNotice, json } from "./payloads";
+import { EVENT_STEP, type EventStep, LOSS_NOTICE, type LossNotice, json } from "./payloads";
 import { sha256 } from "./sha256";
 import { OUTBOX_RULE } from "./topics";
 
@@ -68,8 +68,8 @@ export class EventLog {
       this.loss(node, payload);
       return null;
     }
-    const step = json<EventStep>(payload);
-    if (!step || typeof step.id !== "string") return null;
+    const step = json<EventStep>(payload, EVENT_STEP);
+    if (!step?.id) return null;
     this.changed = true;
     let event = this.events.get(step.id);
     if (event && step.n <= event.step.n) return null; // sent again
@@ -117,8 +117,8 @@ export class EventLog {
   }
 
   private loss(node: string, payload: Uint8Array): void {
-    const notice = json<LossNotice>(payload);
-    if (!notice) return;
+    const notice = json<LossNotice>(payload, LOSS_NOTICE);
+    if (!notice?.lost) return;
     const text = notice.lost.map((range) => `${range.count ?? "an unknown number"} ${range.reason}`).join(", ");
     this.losses.push({ node, text, atMs: Date.parse(notice.noticed_at) });
     if (this.losses.length > 20) this.losses.shift();

@@ -2,8 +2,8 @@
 
 import { Recent, Slots } from "./meters";
 import {
-  type CameraState, type Classification, type ModelState, type NodeInfo, type NodeState, type RegionInfo,
-  type RegionState, json,
+  CAMERA_STATE, CLASSIFICATION, MODEL_STATE, NODE_INFO, NODE_STATE, REGION_STATE, type CameraState, type Classification, type ModelState, type NodeInfo, type NodeState, type RegionInfo,
+  type RegionState, json, outlineOf,
 } from "./payloads";
 import type { Heard } from "./topics";
 
@@ -40,6 +40,7 @@ export interface NodeView {
   models: Map<string, ModelState>;
 }
 
+const MAX_PICTURE_BYTES = 128 * 1024 * 1024;
 const MAX_CAMERAS = 2000;
 const MAX_NODES = 500;
 
@@ -76,7 +77,7 @@ export class Fleet {
       }
       case "classification": {
         this.classified.add(nowMs);
-        const said = retained ? null : json<Classification>(payload);
+        const said = retained ? null : json<Classification>(payload, CLASSIFICATION);
         if (said) this.sure(heard.node, heard.camera, heard.region, said, nowMs);
         return;
       }
@@ -84,6 +85,9 @@ export class Fleet {
         return;
     }
   }
+
+  private readonly pictured = new Set<string>();
+  private pictureBytes = 0;
 
   /** An event's evidence is also the newest picture of its camera. */
   evidence(node: string, name: string, picture: Picture): void {
@@ -117,6 +121,8 @@ export class Fleet {
     this.cameras.clear();
     this.dirty.clear();
     this.moved.clear();
+    this.pictured.clear();
+    this.pictureBytes = 0;
     this.reshaped = this.nodesChanged = true;
   }
 
@@ -130,8 +136,17 @@ export class Fleet {
   }
 
   private show(camera: CameraView, picture: Picture | null): void {
+    this.pictureBytes += (picture?.jpeg.size ?? 0) - (camera.picture?.jpeg.size ?? 0);
     camera.picture = picture;
     this.dirty.add(camera.key);
+    this.pictured.delete(camera.key);
+    if (picture) this.pictured.add(camera.key);
+    for (const oldest of this.pictured) {
+      if (this.pictureBytes <= MAX_PICTURE_BYTES) break;
+      const bare = this.cameras.get(oldest);
+      this.pictured.delete(oldest);
+      if (bare) this.show(bare, null);
+    }
   }
 
   private node(name: string): NodeView | null {
@@ -165,25 +180,28 @@ export class Fleet {
       return;
     }
     const node = this.node(name);
-    const state = json<NodeState>(payload);
+    const state = json<NodeState>(payload, NODE_STATE);
     if (!node || !state) return;
     node.state = state;
     for (const camera of this.cameras.values()) if (camera.node === name) this.dirty.add(camera.key);
   }
 
   private nodeInfo(name: string, payload: Uint8Array): void {
-    const info = json<NodeInfo>(payload);
+    const info = json<NodeInfo>(payload, NODE_INFO);
     const node = this.node(name);
     if (!node || !info) return;
     node.info = info;
     const told = new Set<string>();
     for (const each of info.cameras ?? []) {
+      if (typeof each?.name !== "string" || !Array.isArray(each.regions)) continue;
       const camera = this.camera(name, each.name);
       if (!camera) continue;
       told.add(camera.key);
-      const regions = new Map(each.regions.map((region) => [region.name, region]));
+      const regions = new Map(each.regions.filter((region) => typeof region?.name === "string").map((region) => [region.name, region]));
       for (const region of camera.regions.keys()) if (!regions.has(region)) camera.regions.delete(region);
-      for (const region of regions.values()) this.region(camera, region.name).info = region;
+      for (const region of regions.values()) {
+        this.region(camera, region.name).info = { ...region, outline: outlineOf(region.outline) };
+      }
     }
     // the birth message lists every camera: others are left over from before
     if (info.cameras) {
@@ -195,7 +213,7 @@ export class Fleet {
 
   private model(name: string, model: string, payload: Uint8Array): void {
     const node = this.node(name);
-    const said = json<ModelState>(payload);
+    const said = json<ModelState>(payload, MODEL_STATE);
     if (!node) return;
     if (said) node.models.set(model, said);
     else if (payload.length === 0) node.models.delete(model);
@@ -208,7 +226,7 @@ export class Fleet {
       return;
     }
     const camera = this.camera(node, name);
-    const state = json<CameraState>(payload);
+    const state = json<CameraState>(payload, CAMERA_STATE);
     if (camera && state) camera.state = state;
   }
 
@@ -219,7 +237,7 @@ export class Fleet {
       return;
     }
     const camera = this.camera(node, name);
-    const state = json<RegionState>(payload);
+    const state = json<RegionState>(payload, REGION_STATE);
     if (!camera || !state) return;
     const view = this.region(camera, region);
     view.state = state;
@@ -236,6 +254,8 @@ export class Fleet {
   }
 
   private remove(camera: CameraView): void {
+    this.pictureBytes -= camera.picture?.jpeg.size ?? 0;
+    this.pictured.delete(camera.key);
     this.cameras.delete(camera.key);
     this.dirty.delete(camera.key);
     this.moved.delete(camera.key);

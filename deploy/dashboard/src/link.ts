@@ -52,16 +52,24 @@ export class Link {
     return new Promise((resolve, reject) => {
       const client = this.client;
       if (!client || this.state.is !== "connected") return reject(new Error("no connection to the broker"));
-      const timer = setTimeout(() => {
+      const giveUp = (why: string): void => {
+        clearTimeout(timer);
         this.waiting.delete(transaction);
-        reject(new Error("no answer: the node is away, or this account may only read"));
-      }, REPLY_MS);
+        reject(new Error(why));
+      };
+      const timer = setTimeout(
+        () => giveUp("no answer: the node is away, or this account may only read"), REPLY_MS,
+      );
       this.waiting.set(transaction, (reply) => {
         clearTimeout(timer);
         if (reply.status === "ok") resolve();
         else reject(new Error(reply.error?.message ?? "refused"));
       });
-      client.publish(`${this.options.base}/${node}/commands/${verb}`, JSON.stringify({ transaction, args }), { qos: 1 });
+      const topic = `${this.options.base}/${node}/commands/${verb}`;
+      client.publish(topic, JSON.stringify({ transaction, args }), { qos: 1 }, (error) => {
+        // brokers of MQTT 5 say so when they refuse a message; older ones drop it without a word
+        if (error) giveUp("refused by the broker: this account may only read");
+      });
     });
   }
 

@@ -6,8 +6,8 @@ import { byId } from "./dom";
 import { EventLog } from "./event_log";
 import { type CameraView, Fleet } from "./fleet";
 import { Link } from "./link";
-import { type Options, options, servedBy } from "./options";
-import { type Reply, json } from "./payloads";
+import { type Options, brokerFault, options, servedBy } from "./options";
+import { REPLY, type Reply, json } from "./payloads";
 import { Scheduler } from "./scheduler";
 import { section, sections } from "./sections";
 import { theme } from "./theme";
@@ -97,6 +97,35 @@ async function start(): Promise<void> {
     return false;
   }, SLOW_GAP_MS);
 
+  function take(topic: string, payload: Uint8Array, retained: boolean): void {
+    const what = heard(chosen.base, topic);
+    if (!what) return;
+    const nowMs = Date.now();
+    if (what.kind === "reply") {
+      const reply = json<Reply>(payload, REPLY);
+      if (reply) link?.answered(reply);
+    } else if (what.kind === "event") {
+      const event = log.hear(what.node, what.rule, payload, nowMs);
+      const { camera, region } = event?.step ?? {};
+      if (event && camera && region) {
+        fleet.event(event.id, event.node, camera, region, event.endedMs === null);
+        quick.request();
+      }
+      slow.request();
+    } else if (what.kind === "evidence") {
+      const event = log.evidence(payload);
+      if (event?.picture && event.step.camera) {
+        fleet.evidence(event.node, event.step.camera, { jpeg: event.picture, atMs: nowMs, of: "event" });
+        quick.request();
+      }
+      slow.request();
+    } else {
+      fleet.apply(what, payload, retained, nowMs);
+      quick.request();
+      slow.request();
+    }
+  }
+
   function connect(to: Options): void {
     if (link && (to.broker !== chosen.broker || to.base !== chosen.base)) {
       fleet.clear();
@@ -104,34 +133,20 @@ async function start(): Promise<void> {
     }
     chosen = to;
     link?.close();
+    link = null;
+    const fault = brokerFault(to.broker);
+    if (fault) {
+      connectDialog.open(chosen, fault);
+      return;
+    }
     link = new Link(
       to,
       (topic, payload, retained) => {
-        const what = heard(to.base, topic);
-        if (!what) return;
-        const nowMs = Date.now();
-        if (what.kind === "reply") {
-          const reply = json<Reply>(payload);
-          if (reply) link?.answered(reply);
-        } else if (what.kind === "event") {
-          const event = log.hear(what.node, what.rule, payload, nowMs);
-          const { camera, region } = event?.step ?? {};
-          if (event && camera && region) {
-            fleet.event(event.id, event.node, camera, region, event.endedMs === null);
-            quick.request();
-          }
-          slow.request();
-        } else if (what.kind === "evidence") {
-          const event = log.evidence(payload);
-          if (event?.picture && event.step.camera) {
-            fleet.evidence(event.node, event.step.camera, { jpeg: event.picture, atMs: nowMs, of: "event" });
-            quick.request();
-          }
-          slow.request();
-        } else {
-          fleet.apply(what, payload, retained, nowMs);
-          quick.request();
-          slow.request();
+        try {
+          take(topic, payload, retained);
+        } catch (error) {
+          // one strange message must not end the connection that brings all others
+          console.warn(`not understood on ${topic}: ${String(error)}`);
         }
       },
       (state) => {

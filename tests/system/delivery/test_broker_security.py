@@ -17,6 +17,8 @@ from pathlib import Path
 import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from edgenode.delivery.asking import ask
 from edgenode.settings import MqttSettings
@@ -383,4 +385,25 @@ def test_an_operator_and_the_gateway_itself_may_ask_the_node(
         key_file=asker.key_file,
     )  # fmt: skip
     assert ask(mqtt, "gateway-7", "explain", {"rule": "lit"}, PATIENCE_S) == {"asked": {"rule": "lit"}}
+    end(node)
+
+
+def test_answers_asked_for_where_the_node_may_not_speak_trouble_nobody(
+    stage: Stage, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    me, operator = stage.people["gateway-7"], stage.visitor("operator")
+    node = publisher(
+        stage.broker.port, tmp_path, Tally(), {"explain": lambda args: {}}, ca_file=stage.authority.ca_file,
+        cert_file=me.cert_file, key_file=me.key_file,
+    )  # fmt: skip
+    node.start()
+    wait_for(lambda: node.status().connected, "the connection")
+    for number in range(10):
+        properties = Properties(PacketTypes.PUBLISH)
+        properties.ResponseTopic = f"elsewhere/word-{number}"
+        operator.client.publish(f"{BASE}/gateway-7/commands/explain", b"", 1, properties=properties)
+    operator.until(lambda: node.status().refused == 10)
+    assert not node.status().degraded
+    assert "elsewhere" not in caplog.text
+    operator.close()
     end(node)

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from edgenode.clock import SystemClock
 from edgenode.delivery.outbox import Outbox
 from edgenode.delivery.outbox_rows import OutboxLimits
-from edgenode.records import JsonObject
+from edgenode.records import CameraReport, CameraStatus, JsonObject
 from tests.servers.mosquitto import MosquittoBroker
 from tests.servers.mqtt_proxy import MqttProxy
 from tests.system.delivery.stage import Listener, Tally, end, event, publisher, wait_for
@@ -87,6 +88,49 @@ def test_an_exception_on_the_network_thread_costs_a_connection_and_no_event(
     assert tally.connections == 2
     assert [r for r in caplog.records if "unexpected way" in r.message]
     end(node)
+    listener.close()
+
+
+@pytest.mark.parametrize("poison", ["events/secret", "cameras/line_1/state"])
+def test_a_message_that_costs_the_connection_does_not_hold_up_the_others(
+    mosquitto_broker: MosquittoBroker, tmp_path: Path, poison: str
+) -> None:
+    """A broker that hangs up at one topic, and says nothing."""
+    listener = Listener(mosquitto_broker.port, EVENTS)
+    with MqttProxy(mosquitto_broker.port) as proxy:
+        proxy.poison = poison.encode()
+        node = publisher(proxy.port, tmp_path / "state", Tally())
+        node.publish_camera(CameraReport("line_1", CameraStatus.ONLINE, "", SystemClock().now(), 5.0, 0))
+        node.start()
+        for number in range(20):
+            node.publish_event(event(number, "secret" if number == 3 else "open_rule"), None)
+        arrived = 19 if "secret" in poison else 20
+        wait_for(lambda: len({e["id"] for e in listener.events()}) == arrived, "the others arrive")
+        wait_for(lambda: node.status().outbox_messages == 20 - arrived, "the poison is kept")
+        assert ("events/secret" in node.status().degraded_reason) == ("secret" in poison)
+        assert proxy.connections <= 6
+        end(node, 0.5)
+    listener.close()
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_a_forbidden_message_that_ends_the_connection_is_not_repeated_for_ever(
+    mosquitto_factory: Callable[..., MosquittoBroker], tmp_path: Path, protocol: str
+) -> None:
+    """Mosquitto 2.0.11 with unlimited queues answers a forbidden message and then ends the connection."""
+    rules = tmp_path / "acl"
+    rules.write_text("topic readwrite #\ntopic deny edgenode/v1/gateway-7/events/secret\n")
+    broker = mosquitto_factory(f"acl_file {rules}", "max_queued_messages 0")
+    broker.start()
+    listener = Listener(broker.port, EVENTS)
+    node = publisher(broker.port, tmp_path / "state", Tally(), protocol=protocol)
+    node.start()
+    for number in range(20):
+        node.publish_event(event(number, "secret" if number == 3 else "open_rule"), None)
+    wait_for(lambda: len({e["id"] for e in listener.events()}) == 19, "the others arrive")
+    # MQTT 3.1.1 knows no refusal: what it forbids looks delivered
+    wait_for(lambda: node.status().outbox_messages == (1 if protocol == "5" else 0), "the rest is settled")
+    end(node, 0.5)
     listener.close()
 
 

@@ -34,6 +34,8 @@ class _Compare(ctypes.Structure):
 def missing() -> str:
     """What there is not on this machine to build the sandbox with; "" where all is."""
     needed = [name for name in ("systemd-analyze", "setpriv") if shutil.which(name) is None]
+    if not needed and subprocess.run([*_bare(), "true"], capture_output=True, timeout=60).returncode != 0:
+        needed.append("the right to give up rights (CAP_SETPCAP)")
     try:
         ctypes.CDLL("libseccomp.so.2")
     except OSError:
@@ -118,10 +120,14 @@ def enter(unit: Path) -> None:
         each.load()
 
 
+def _bare() -> list[str]:
+    """What takes capabilities away from root; others have none."""
+    return ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"] if os.getuid() == 0 else []
+
+
 def command(unit: Path, *words: str) -> list[str]:
     """`words` in the sandbox, to be started from the repository."""
-    bare = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"] if os.getuid() == 0 else []
-    return [*bare, sys.executable, "-m", "tests.system.isolation.sandbox", str(unit), *words]
+    return [*_bare(), sys.executable, "-m", "tests.system.isolation.sandbox", str(unit), *words]
 
 
 if __name__ == "__main__":

@@ -16,11 +16,14 @@ from edgenode.records import U8
 from tests.unit.collect.parts import kept
 
 
-def drawn(number: int, defect: bool) -> U8:
+def drawn(number: int, defect: bool, rusty: bool = False) -> U8:
+    """A plate that lies a little elsewhere each time; `defect` scratches it."""
     rng = np.random.default_rng(number)
     picture = np.full((160, 220, 3), 96, np.uint8)
     x, y = (int(value) for value in rng.integers(-18, 18, 2))
-    cv2.rectangle(picture, (50 + x, 35 + y), (170 + x, 125 + y), (176, 168, 150), cv2.FILLED)
+    cv2.rectangle(
+        picture, (50 + x, 35 + y), (170 + x, 125 + y), (188, 92, 40) if rusty else (176, 168, 150), cv2.FILLED
+    )
     cv2.circle(picture, (110 + x, 80 + y), 16, (60, 60, 66), cv2.FILLED)
     if defect:
         cv2.line(picture, (62 + x, 50 + y), (150 + x, 112 + y), (240, 236, 220), 3)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from functools import partial
-from typing import Literal
 
 import paho.mqtt.publish as publish
 import pytest
@@ -138,13 +136,7 @@ def test_everything_can_be_reached_and_left_with_the_keyboard(page: Page, site: 
     assert "line_1" in str(page.evaluate("document.activeElement.getAttribute('aria-label')"))
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_in_any_section_or_dialog(
-    page: Page, site: Site, scheme: Literal["light", "dark"]
-) -> None:
-    page.emulate_media(color_scheme=scheme)
-    # in the dark only colours differ
-    axe = partial(axe_violations, page, rules=("color-contrast",) if scheme == "dark" else ())
+def test_axe_finds_nothing_in_any_section_or_dialog_light_or_dark(page: Page, site: Site) -> None:
     open_live(page, site.url)
     topic = f"edgenode/v1/{NODE}-other/state"
     alarm = {
@@ -156,22 +148,29 @@ def test_axe_finds_nothing_in_any_section_or_dialog(
     }
     publish.single(topic, json.dumps(alarm), qos=1, retain=True, port=site.broker.port)
     found: dict[str, list[str]] = {}
+
+    def look(where: str) -> None:
+        found[where] = axe_violations(page)
+        page.emulate_media(color_scheme="dark")
+        found[f"{where}, dark"] = axe_violations(page, rules=("color-contrast",))  # only colours differ
+        page.emulate_media(color_scheme="light")
+
     try:
         expect(page.locator("#alarms")).to_be_visible()
         expect(page.locator("#side-list button.event").first).to_be_visible()
-        found["cameras"] = axe()
+        look("cameras")
         page.locator(card(page, "line_1")).get_by_role("button").click()
-        found["camera"] = axe()
+        look("camera")
         page.keyboard.press("Escape")
         page.locator("#side-list button.event").first.click()
-        found["event"] = axe()
+        look("event")
         page.keyboard.press("Escape")
         page.locator("#connect").click()
-        found["connection"] = axe()
+        look("connection")
         page.keyboard.press("Escape")
         for section in ("events", "nodes"):
             page.locator(f"#nav-{section}").click()
-            found[section] = axe()
+            look(section)
     finally:
         publish.single(topic, b"", qos=1, retain=True, port=site.broker.port)
     expect(page.locator("#alarms")).to_be_hidden()
@@ -229,3 +228,33 @@ def test_words_of_a_camera_or_a_broker_never_become_markup(page: Page, site: Sit
     expect(page.locator("#alarm-list")).to_contain_text("<script>")
     assert page.title() == "edgenode live"
     assert page.locator("li.camera img[src=x]").count() == 0
+
+
+def test_strange_messages_are_passed_over_and_the_next_ones_shown(page: Page, site: Site) -> None:
+    open_live(page, site.url)
+    root = f"edgenode/v1/{NODE}-odd"
+    odd = [
+        ("info", {"cameras": 5}),
+        ("info", {"cameras": [None, {"name": 3}, {"name": "a", "regions": [None]}]}),
+        ("info", {"cameras": [{"name": "b", "regions": [{"name": "r", "model": 7, "outline": "here"}]}]}),
+        ("state", [1, 2]),
+        ("cameras/b/state", {"state": 9, "since": [], "fps": "fast", "width": -1}),
+        ("cameras/b/regions/r/state", {"label": {}, "probability": "x", "model": "m"}),
+        ("cameras/b/regions/r/classification", {"label": None}),
+        ("events/r", {"id": "odd", "n": "x", "rule": "r", "started_at": 4, "severity": 1}),
+        ("events/r/snapshot", "no picture"),
+        ("events/_outbox", {"lost": 3}),
+        ("models/m", {"sha256": 1}),
+    ]
+    try:
+        for topic, content in odd:
+            publish.single(f"{root}/{topic}", json.dumps(content), qos=1, port=site.broker.port)
+        expect(page.locator(f'li.camera[data-key="{NODE}-odd/b"]')).to_be_visible()
+        for section in ("events", "nodes", "cameras"):
+            page.locator(f"#nav-{section}").click()
+        state = {"state": "online", "reason": "", "fps": 5, "since": "2026-01-01T00:00:00.000000Z"}
+        publish.single(f"{root}/cameras/b/state", json.dumps(state), qos=1, port=site.broker.port)
+        expect(page.locator(f'li.camera[data-key="{NODE}-odd/b"] .status')).to_have_text("online")
+    finally:
+        publish.single(f"{root}/state", b"", qos=1, retain=True, port=site.broker.port)
+    expect(page.locator("li.camera")).to_have_count(2)

@@ -36,8 +36,10 @@ def test_from_a_static_host_it_asks_for_the_broker_and_keeps_no_password(page: P
         with static_host() as host:
             auth = {"username": "operator", "password": PASSWORD}
             tell(broker.port, "gateway-9/state", {**STATE, "state": "degraded", "reason": "disk"}, auth=auth)
-            page.goto(host)
             form = page.get_by_role("dialog", name="Connection")
+            page.goto(f"{host}?broker=nonsense")
+            expect(form.get_by_role("alert")).to_contain_text("Write an address like")
+            page.goto(host)
             expect(form).to_be_visible()
             form.get_by_label("Broker over WebSockets").fill("mqtt://127.0.0.1:1883")
             form.get_by_role("button", name="Connect").click()

@@ -21,6 +21,7 @@ from edgenode.inference.card import (
     Training,
 )
 from edgenode.wiring import model_path
+from tests.servers.certificates import self_signed
 
 HERE = Path(__file__).parent
 CANARY = "hunter2-canary"
@@ -124,6 +125,14 @@ def test_an_installed_model_serves_by_its_name(tmp_path: Path) -> None:
     text = GOOD.replace('"defects.onnx"', '"defects"')
     assert told(tmp_path, text, installed) == []
     found = loaded(tmp_path, text)
+    assert model_path(found.settings, "defects", found.base_dir, lambda *_: installed) == installed
+
+
+def test_a_folder_of_the_model_s_name_is_not_taken_for_it(tmp_path: Path) -> None:
+    """The training folder often lies beside the configuration and is named as the model is."""
+    (tmp_path / "defects").mkdir()
+    found = loaded(tmp_path, GOOD.replace("defects.onnx", "defects"))
+    installed = tmp_path / "installed.onnx"
     assert model_path(found.settings, "defects", found.base_dir, lambda *_: installed) == installed
 
 
@@ -293,10 +302,10 @@ def test_a_listener_beyond_loopback_needs_a_token_or_client_certificates(tmp_pat
     assert "token_file" in problem
     (tmp_path / "token").write_text(f"{'t' * 16}\n")
     assert problems(loaded(tmp_path, bare + 'token_file = "token"\n'), probes()) == []
-    for name in ("ca", "crt", "key"):
-        (tmp_path / name).write_text("-----BEGIN")
-    certificates = 'cert_file = "crt"\nkey_file = "key"\n'
-    assert problems(loaded(tmp_path, bare + certificates + 'client_ca_file = "ca"\n'), probes()) == []
+    mine = self_signed(tmp_path, "gateway-7")
+    certificates = f'cert_file = "{mine.cert_file}"\nkey_file = "{mine.key_file}"\n'
+    authority = f'client_ca_file = "{mine.cert_file}"\n'
+    assert problems(loaded(tmp_path, bare + certificates + authority), probes()) == []
     assert len(problems(loaded(tmp_path, bare + certificates), probes())) == 1, "TLS alone lets everybody in"
     assert problems(loaded(tmp_path, bare + "enabled = false\n"), probes()) == []
 
@@ -316,3 +325,24 @@ def test_a_misspelt_command_is_not_taken_to_be_disabled(tmp_path: Path) -> None:
     assert "commands.disabled[1]" in problem
     assert 'did you mean "snapshot"?' in problem
     assert problems(loaded(tmp_path, '[commands]\ndisabled = ["all"]\n'), probes()) == []
+
+
+def test_a_certificate_with_another_key_is_told_before_the_node_is_restarted_with_it(tmp_path: Path) -> None:
+    mine, other = self_signed(tmp_path, "gateway-7"), self_signed(tmp_path, "gateway-8")
+    text = f'[http]\ncert_file = "{mine.cert_file}"\nkey_file = "{other.key_file}"\n'
+    (problem,) = problems(loaded(tmp_path, text), probes())
+    assert "edgenode.toml:4: http.cert_file: not usable" in problem
+    assert "mismatch" in problem.lower()
+
+
+def test_keys_that_cannot_be_read_are_told_before_the_start(tmp_path: Path) -> None:
+    (tmp_path / "defects.onnx").write_text("good defect")
+    text = GOOD + "[rollout]\nrequire_signature = true\n"
+    assert any(
+        "rollout.require_signature without rollout.trusted_keys" in each for each in told(tmp_path, text)
+    )
+    text += 'trusted_keys = ["plant.pub"]\nca_file = "nowhere.pem"\n'
+    found = "\n".join(told(tmp_path, text))
+    assert "rollout.trusted_keys: " in found
+    assert "plant.pub" in found
+    assert "nowhere.pem" in found

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import paho.mqtt.client as paho
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -75,20 +75,22 @@ def test_refused_requests_use_up_the_rate_too() -> None:
     assert len([answer for answer in answers if answer is not None]) == 2
 
 
-@given(
-    topic=st.one_of(st.text(), st.sampled_from(sorted(VERBS)).map(TOPICS.command)),
-    payload=st.one_of(
+REQUESTS = {
+    "topic": st.one_of(st.text(), st.sampled_from(sorted(VERBS)).map(TOPICS.command)),
+    "payload": st.one_of(
         st.binary(max_size=200),
         st.recursive(st.none() | st.floats() | st.text(max_size=9), lambda each: st.lists(each) | st.dictionaries(
             st.sampled_from(["args", "transaction", "expires_at", "x"]), each)).map(lambda v: json.dumps(v).encode()),
         st.integers(1, 4000).map(lambda depth: b'{"args":' + b"[" * depth),
     ),
-    retain=st.booleans(),
-    response=st.one_of(st.none(), st.text(max_size=40)),
-    correlation=st.one_of(st.none(), st.binary(max_size=20)),
-    expiry=st.one_of(st.none(), st.integers(0, 2**32 - 1)),
-)  # fmt: skip
-def test_nothing_that_arrives_harms_the_gate(
+    "retain": st.booleans(),
+    "response": st.one_of(st.none(), st.text(max_size=40)),
+    "correlation": st.one_of(st.none(), st.binary(max_size=20)),
+    "expiry": st.one_of(st.none(), st.integers(0, 2**32 - 1)),
+}  # fmt: skip
+
+
+def harmless(
     topic: str,
     payload: bytes,
     retain: bool,
@@ -103,6 +105,19 @@ def test_nothing_that_arrives_harms_the_gate(
     if isinstance(answer, CommandRequest):
         assert answer.verb in VERBS
         assert not retain
+
+
+@given(**REQUESTS)
+def test_nothing_that_arrives_harms_the_gate(**request: object) -> None:
+    harmless(**request)  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(4 * 3600)
+@settings(max_examples=100_000, deadline=None, suppress_health_check=list(HealthCheck))
+@given(**REQUESTS)
+def test_a_hundred_thousand_that_arrive_harm_it_neither(**request: object) -> None:
+    harmless(**request)  # type: ignore[arg-type]
 
 
 def test_an_old_request_is_not_done_later() -> None:

@@ -257,10 +257,10 @@ def test_what_was_acknowledged_can_be_sent_again(tmp_path: Path) -> None:
     outbox.ack([each.seq for each in outbox.claim(3)])
     clock.advance(60.0)
     outbox.ack([each.seq for each in outbox.claim(3)])
-    assert outbox.replay(clock.now()) == 3
+    assert outbox.replay(clock.now()) == [4, 5, 6]
     assert [each.seq for each in outbox.claim(10)] == [4, 5, 6]
     clock.advance(50.0)
     outbox.tidy()
-    assert outbox.replay(datetime(2026, 1, 1, tzinfo=UTC)) == 0
+    assert outbox.replay(datetime(2026, 1, 1, tzinfo=UTC)) == []
     assert outbox.waiting == 3
     outbox.close()

@@ -149,7 +149,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @rule(seconds=st.integers(0, 60))
     def replay(self, seconds: int) -> None:
-        count = self.open.replay(self.clock.now() - timedelta(seconds=seconds))
+        count = len(self.open.replay(self.clock.now() - timedelta(seconds=seconds)))
         held = set(self.waiting)
         self._sync()
         fresh = self.waiting - held

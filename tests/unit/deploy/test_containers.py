@@ -133,15 +133,17 @@ def test_every_service_has_what_a_service_needs() -> None:
     """The keys of the Compose Specification that this file uses, and no others: a misspelt one is ignored."""
     known = {
         "build", "image", "restart", "depends_on", "environment", "volumes", "ports", "read_only", "tmpfs", "cap_drop",
-        "security_opt", "mem_limit",
+        "security_opt", "mem_limit", "secrets",
     }  # fmt: skip
     document = compose()
-    assert set(document) == {"name", "services", "volumes"}
+    assert set(document) == {"name", "secrets", "services", "volumes"}
     for name, service in document["services"].items():
         assert set(service) <= known, name
         assert ("build" in service) != ("image" in service), name
         assert service["restart"] == "unless-stopped", name
+        assert set(service.get("secrets", [])) <= set(document["secrets"]), name
         assert set(service.get("depends_on", [])) <= set(document["services"]), name
+        assert set(service.get("secrets", [])) <= set(document["secrets"]), name
 
 
 def test_promtool_accepts_the_configuration() -> None:

@@ -89,7 +89,7 @@ def test_every_alert_is_tested_to_fire_and_to_be_silent() -> None:
     ]
     tested = [test for case in cases for test in case.get("alert_rule_test", ())]
     assert {test["alertname"] for test in tested if test.get("exp_alerts")} == alerts
-    assert {test["alertname"] for test in tested if not test.get("exp_alerts")} == alerts
+    assert {test["alertname"] for test in tested if not test.get("exp_alerts")} >= alerts
     (healthy,) = [case for case in cases if "healthy" in case["name"]]
     given = {re.split(r"[{]", series["series"])[0] for series in healthy["input_series"]}
     asked = set(

@@ -75,8 +75,8 @@ def bill(tmp_path_factory: pytest.TempPathFactory) -> str:
     return target.read_text(encoding="utf-8")
 
 
-def test_the_bill_of_materials_is_valid_cyclonedx(bill: str) -> None:
-    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(bill) is None
+def test_a_bill_that_is_no_cyclonedx_would_not_have_been_written(bill: str) -> None:
+    """The script validates what it writes; this is what it validates with."""
     broken = bill.replace('"type": "library"', '"type": "soup"', 1)
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(broken) is not None
 

@@ -94,11 +94,11 @@ def test_a_port_is_free_or_somebody_elses(tmp_path: Path) -> None:
         answering = threading.Thread(target=hang_up, name="other")
         answering.start()
         settings = loaded(tmp_path, f'[http]\nlisten = "127.0.0.1:{port}"\n').settings
-        found = examine_port(settings)
+        found = examine_port(settings, tmp_path)
         answering.join(20.0)
         assert [finding.level for finding in found] == [Level.PROBLEM]
         assert str(port) in found[0].advice
-    assert [finding.level for finding in examine_port(settings)] == [Level.OK]
+    assert [finding.level for finding in examine_port(settings, tmp_path)] == [Level.OK]
 
 
 def test_secrets_that_others_may_read_are_warned_of(tmp_path: Path) -> None:
@@ -127,6 +127,18 @@ source = "rtsp://admin:verysecret@10.0.0.5/x"
         (str(config.path), Level.OK),
     ]
     assert "verysecret" not in str(found)
+
+
+def test_an_address_in_the_services_environment_is_looked_for_there(tmp_path: Path) -> None:
+    path, environment = tmp_path / "edgenode.toml", tmp_path / "default"
+    path.write_text('[[cameras]]\nname = "line_1"\n')
+    path.chmod(0o644)
+    environment.write_text("")
+    environment.chmod(0o600)
+    config = load(path, {"EDGENODE__CAMERAS__LINE_1__SOURCE": "rtsp://admin:verysecret@10.0.0.5/x"})
+    assert levels(examine_secrets(config, Unit(), environment)) == [(str(environment), Level.OK)]
+    environment.chmod(0o644)
+    assert levels(examine_secrets(config, Unit(), environment)) == [(str(environment), Level.WARNING)]
 
 
 def test_a_sandbox_that_hides_what_is_configured_is_warned_of(tmp_path: Path) -> None:

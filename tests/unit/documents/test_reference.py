@@ -107,7 +107,10 @@ def test_every_command_is_documented() -> None:
 
 def test_every_code_of_an_error_is_documented() -> None:
     page = (DOCS / "topics.md").read_text(encoding="utf-8").rpartition("Codes of errors:")[2]
-    sources = [DOCS.parent / "edgenode" / name for name in ("node_commands.py", "delivery/commands.py")]
+    sources = [
+        DOCS.parent / "edgenode" / name
+        for name in ("node_commands.py", "node_model_commands.py", "delivery/commands.py")
+    ]
     text = "".join(source.read_text(encoding="utf-8") for source in sources)
     raised = re.findall(r'CommandError\(\s*"(\w+)"|code="(\w+)"|verb, \w+, "(\w+)"', text)
     raised += [

@@ -141,7 +141,7 @@ def test_another_page_can_change_nothing(inside: Visitor, content: Content) -> N
     assert content.posted == [("/api/answer", {"a": 1})]
 
 
-@pytest.mark.parametrize("body", [b"[]", b"x", b"", b'"text"'])
+@pytest.mark.parametrize("body", [b"[]", b"x", b"", b'"text"', b"[" * 200_000])
 def test_what_is_no_object_is_refused(inside: Visitor, body: bytes) -> None:
     assert (
         inside.ask("/api/answer", "POST", body, Content_Type="application/json")[0] == HTTPStatus.BAD_REQUEST

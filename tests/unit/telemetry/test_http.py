@@ -16,7 +16,7 @@ from edgenode.clock import ManualClock
 from edgenode.errors import ConfigurationError
 from edgenode.records import JsonObject
 from edgenode.telemetry.health import Health
-from edgenode.telemetry.http import MAX_CONNECTIONS, HttpServer, _BoundedServer
+from edgenode.telemetry.http import MAX_CONNECTIONS, MAX_FROM_ONE, HttpServer, _BoundedServer
 from edgenode.telemetry.http_access import Access
 from edgenode.telemetry.metrics import Metrics
 
@@ -168,14 +168,29 @@ def test_a_path_over_2_kb_is_refused(node: Node) -> None:
     assert node.ask("/" + "a" * 3000)[0].status == 414
 
 
-def test_connections_beyond_the_limit_are_told_to_come_back(node: Node) -> None:
-    silent = [socket.create_connection(node.server.address, timeout=20) for _ in range(MAX_CONNECTIONS)]
+def silent(node: Node, source: str, count: int) -> list[socket.socket]:
+    """Connections from `source` that say nothing."""
+    return [
+        socket.create_connection(node.server.address, timeout=20, source_address=(source, 0))
+        for _ in range(count)
+    ]
+
+
+def test_connections_beyond_the_limit_are_told_to_come_back_one_address_sooner_than_all(node: Node) -> None:
+    def told(source: str) -> bytes:
+        with socket.create_connection(node.server.address, timeout=20, source_address=(source, 0)) as client:
+            client.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+            return b"".join(iter(lambda: client.recv(4096), b""))
+
+    clients = silent(node, "127.0.0.2", MAX_FROM_ONE)
     try:
-        with socket.create_connection(node.server.address, timeout=20) as client:
-            answer = b"".join(iter(lambda: client.recv(4096), b""))
-        assert answer.startswith(b"HTTP/1.0 503 ")
+        assert told("127.0.0.2").startswith(b"HTTP/1.0 503 ")
+        assert told("127.0.0.3").startswith(b"HTTP/1.0 200 ")
+        clients += silent(node, "127.0.0.4", MAX_CONNECTIONS - MAX_FROM_ONE)
+        # a thread that has answered may still be ending; when it has, the silent ones hold every place
+        assert any(told("127.0.0.5").startswith(b"HTTP/1.0 503 ") for _ in range(100))
     finally:
-        for client in silent:
+        for client in clients:
             client.close()
 
 

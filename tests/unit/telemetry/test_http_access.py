@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edgenode.errors import ConfigurationError
@@ -119,3 +120,48 @@ def test_a_file_that_cannot_be_used_is_one_clear_error_at_start(access: Access) 
     server = HttpServer(("127.0.0.1", 0), Metrics(), Health(), dict, access)
     with pytest.raises(ConfigurationError, match="http\\."):
         server.start()
+
+
+PIECES = [
+    b"GET ", b"HEAD ", b"POST ", b"/", b"/metrics", b"/status.json", b"//", b"?", b"%00", b"\x00", b" HTTP/1.1",
+    b" HTTP/0.9", b"\r\n", b"\n", b"Host: x", b"Authorization: Bearer ", b"Authorization: Basic Og==", b":",
+    b" ", b"\xff" * 9, b"Content-Length: -1", b"Transfer-Encoding: chunked", b"x" * 1000, b"A: b\r\n" * 110,
+]  # fmt: skip
+requests = st.one_of(st.binary(max_size=300), st.lists(st.sampled_from(PIECES), max_size=14).map(b"".join))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(requests)
+def test_whatever_bytes_a_stranger_sends_tell_nothing(server: HttpServer, said: bytes) -> None:
+    tells_nothing(server, said)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 5000 + b"\r\n",
+        b"GET / HTTP/1.1\r\nA: " + b"x" * 1_000_000 + b"\r\n\r\n", b"\r\n" * 100_000, b"\x00" * 200_000,
+    ],
+    ids=["path", "headers", "header", "empty lines", "zeros"],
+)  # fmt: skip
+def test_however_much_a_stranger_sends_tells_nothing(server: HttpServer, said: bytes) -> None:
+    tells_nothing(server, said)
+
+
+def tells_nothing(server: HttpServer, said: bytes) -> None:
+    answer = b""
+    with socket.create_connection(server.address, timeout=20) as client:
+        try:
+            client.sendall(said)
+            client.shutdown(socket.SHUT_WR)
+            while more := client.recv(65536):
+                answer += more
+        except TimeoutError:
+            raise
+        except OSError:  # it was cut, at whichever of these
+            answer += b""
+    assert b"gateway-7" not in answer
+    assert b"edgenode_" not in answer
+    assert b"plant.local" not in answer
+    assert b"Traceback" not in answer
+    assert ask(server, "/healthz")[0].status == 200

@@ -114,3 +114,18 @@ def test_the_built_page_is_what_its_sources_build_to(tmp_path: Path) -> None:
     subprocess.run(["node", "build.mjs", str(tmp_path / "live")], cwd=copy, check=True, timeout=60)
     for path in BUILT.iterdir():
         assert (tmp_path / "live" / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_the_guide_names_what_the_address_may_say_and_the_policy_that_is_served() -> None:
+    guide = (ROOT / "docs" / "dashboard.md").read_text()
+    options = (SOURCES / "src" / "options.ts").read_text()
+    listed = re.search(r"const FIELDS = \[(.*)\]", options)
+    assert listed is not None
+    known = {*re.findall(r'"(\w+)"', listed.group(1)), *re.findall(r'asked\.get\("(\w+)"\)', options)}
+    assert set(re.findall(r"^\| `(\w+)` \|", guide, re.MULTILINE)) == known
+    told = re.search(r"Content-Security-Policy: (.*)", guide)
+    assert told is not None
+    page = re.search(r'Content-Security-Policy" content="([^"]*)"', (BUILT / "index.html").read_text())
+    assert page is not None
+    assert set(told.group(1).split("; ")) == set(live_page.POLICY.split("; "))
+    assert set(page.group(1).split("; ")) == set(live_page.POLICY.split("; ")) - {"frame-ancestors 'none'"}

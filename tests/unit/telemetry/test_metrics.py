@@ -24,6 +24,7 @@ from edgenode.telemetry.energy import EnergyMeter
 from edgenode.telemetry.energy_sources import PowerSensor
 from edgenode.telemetry.metrics import Metrics
 from edgenode.telemetry.surroundings import Surroundings, SurroundingsMetrics
+from edgenode.telemetry.temperature import Temperature
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 DESIGNED = """
@@ -39,7 +40,8 @@ edgenode_gate_audits_total{camera,result}
 edgenode_energy_joules_total{domain,source} edgenode_inference_joules_total{model}
 edgenode_power_watts{source}
 edgenode_cpu_seconds_total{thread} edgenode_prediction_confidence_bucket{model}
-edgenode_drift_psi{model}
+edgenode_drift_psi{model} edgenode_embedding_drift_psi{model} edgenode_shadow_samples_total{model,result}
+edgenode_shadow_skipped_total{model,reason} edgenode_model_rollbacks_total{model,reason}
 edgenode_model_info{model,version,sha256} edgenode_build_info{version,python,machine}
 edgenode_samples_taken_total{model} edgenode_samples_held{model} edgenode_samples_failed_total{camera,reason}
 edgenode_inference_failures_total{model,reason} edgenode_corrupt_frames_total{camera}
@@ -49,6 +51,8 @@ edgenode_commands_total{verb,result} edgenode_collect_kept_total{rule,why} edgen
 edgenode_collect_dropped_total{rule,reason} edgenode_collect_bytes{}
 edgenode_disk_free_bytes{} edgenode_disk_bytes{} edgenode_outbox_limit_bytes{} edgenode_clock_synchronised{}
 edgenode_certificate_expiry_timestamp_seconds{}
+edgenode_stage_joules_total{stage} edgenode_governor_share{camera} edgenode_governor_pressure{limit}
+edgenode_temperature_celsius{zone}
 """
 
 
@@ -107,8 +111,15 @@ def busy(tmp_path: Path) -> Metrics:
     metrics.picture_not_kept("hard", "duplicate")
     metrics.collection(1, 2048)
     metrics.inference_joules("defects", 1.5)
+    metrics.stage_joules("capture", 2.5)
+    metrics.governor_share("line_1", 0.6)
+    metrics.governor_pressure("watts", 1.1)
+    metrics.register(Temperature(lambda: {"cpu-thermal": 61.5}))
     metrics.model_serving(ModelIdentity("defects", "3", "ab" * 32))
-    metrics.drift("defects", 0.04)
+    metrics.drift("defects", 0.04, 0.02)
+    metrics.shadow_compared("defects", 3, 1)
+    metrics.shadow_skipped("defects", "late", 2)
+    metrics.model_rolled_back("defects", "slow")
     metrics.watch_samples(
         "defects", lambda: Account({("line_1", "belt"): 9}, {("line_1", DropReason.STALE): 2}, 6, 1)
     )

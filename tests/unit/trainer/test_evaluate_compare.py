@@ -11,7 +11,10 @@ import pytest
 from click.testing import CliRunner
 
 from edgenode.errors import DataError
-from tests.models import make_model
+from edgenode.inference.classifier import Classifier
+from edgenode.rollout_judgement import gate
+from edgenode.settings import RolloutSettings
+from tests.models import file_sha256, make_model
 from tests.pictures_made import shades
 from trainer.compare import compare, compare_command, mcnemar
 from trainer.dataset import load_dataset
@@ -120,3 +123,26 @@ def test_compare_command_fails_a_worse_model(tmp_path: Path) -> None:
     better = CliRunner().invoke(compare_command, [str(bad), str(good), data])
     assert better.exit_code == 0
     assert better.output.startswith("better")
+
+
+def test_a_comparison_is_written_into_the_new_models_card_and_opens_the_gate(tmp_path: Path) -> None:
+    old = make_model(tmp_path / "old.onnx", prototypes=((0.4, 0.4, 0.4), (0.2, 0.2, 0.2)))
+    new, out = make_model(tmp_path / "new.onnx", version="2"), tmp_path / "attested.onnx"
+    data = shades(tmp_path / "data")
+    arguments = [str(old), str(new), str(data), "--attest", str(out)]
+    result = CliRunner().invoke(compare_command, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    before = file_sha256(old)
+    with Classifier.load(out) as classifier:
+        card = classifier.card
+    assert card.card_version == 2
+    assert card.comparison is not None
+    assert (card.comparison.verdict, card.comparison.against_sha256) == ("better", before)
+    assert card.comparison.samples == 20
+    assert gate(card, before, None, RolloutSettings()) is None
+    assert gate(card, "0" * 64, None, RolloutSettings()) is not None
+    worse = CliRunner().invoke(
+        compare_command, [str(new), str(old), str(data), "--attest", str(tmp_path / "no")]
+    )
+    assert worse.exit_code == 1
+    assert not (tmp_path / "no").exists()

@@ -146,8 +146,8 @@ export class CamerasView {
           rest = true;
           break;
         }
-        card.paint(this.fleet.nodeIsUp(card.camera.node));
         dirty.delete(key);
+        card.paint(this.fleet.nodeIsUp(card.camera.node));
         if (this.problems.checked) this.filterChanged = true;
       }
     }

@@ -4,7 +4,7 @@ import { nodeLevel } from "../alarms";
 import { byId, h } from "../dom";
 import type { Fleet, NodeView } from "../fleet";
 import { at, atFull, bytes, duration, milliseconds, number, percent, plural } from "../format";
-import type { ModelReference, ModelState } from "../payloads";
+import { type ModelReference, type ModelState, isModel } from "../payloads";
 import type { Options, Served } from "../options";
 import { DRIFT_LIMIT, type Vitals, type VitalsWatch } from "../vitals";
 import { Status } from "./status";
@@ -81,7 +81,7 @@ function vitalsOf(now: Vitals): HTMLElement {
 
 function models(node: NodeView): HTMLElement | null {
   const known = new Map<string, ModelState | ModelReference>();
-  for (const model of node.info?.models ?? []) known.set(model.name, model);
+  for (const model of node.info?.models ?? []) if (isModel(model)) known.set(model.name, model);
   for (const [name, model] of node.models) known.set(name, model);
   if (known.size === 0) return null;
   const rows = [...known].map(([name, model]) => {
@@ -94,7 +94,7 @@ function models(node: NodeView): HTMLElement | null {
       h("th", { scope: "row" }, name),
       h("td", {}, model.version),
       h("td", { title: model.sha256 }, h("code", {}, model.sha256.slice(0, 8))),
-      h("td", {}, proof == null ? "–" : `${percent(proof)} of ${plural(card?.test_samples ?? 0, "picture")}`),
+      h("td", {}, typeof proof !== "number" ? "–" : `${percent(proof)} of ${plural(card?.test_samples ?? 0, "picture")}`),
       h("td", { title: shadow?.sha256 }, shadow ? `${shadow.version} (${shadow.sha256.slice(0, 8)})` : "none"),
     );
   });

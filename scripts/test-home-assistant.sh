@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Home Assistant's own code reads what a node announces: test-home-assistant.sh PYTHON VENV
+# PYTHON has edgenode and its tests' tools; VENV is made with HOME_ASSISTANT_PYTHON (python3.13), 1 GB.
+set -euo pipefail
+python=$1 venv=$2
+if [ ! -e "$venv/.made" ]; then
+    "${HOME_ASSISTANT_PYTHON:-python3.13}" -m venv "$venv"
+    "$venv/bin/python" -m pip --disable-pip-version-check install --quiet \
+        pytest-homeassistant-custom-component paho-mqtt
+    touch "$venv/.made"
+fi
+messages=$(mktemp)
+trap 'rm -f "$messages"' EXIT
+"$python" -m tests.home_assistant.messages > "$messages"
+"$venv/bin/python" -m pip --disable-pip-version-check list 2>/dev/null | grep -i '^homeassistant '
+EDGENODE_HA_MESSAGES=$messages "$venv/bin/python" -m pytest -c tests/home_assistant/pytest.ini \
+    --rootdir tests/home_assistant --confcutdir tests/home_assistant -p no:cacheprovider \
+    tests/home_assistant/check_discovery.py

@@ -1,0 +1,64 @@
+"""How the publisher's thread uses the outbox: when it commits, and what it remembers to tell."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edgenode.clock import ManualClock
+from edgenode.delivery.identity import ClockCheck
+from edgenode.delivery.mailbox import Mailbox
+from edgenode.delivery.messages import Origin
+from edgenode.delivery.outbox import Outbox
+from edgenode.delivery.storeroom import BATCH_EVENTS, Storeroom
+from edgenode.delivery.topics import Topics
+from edgenode.settings import OutboxSettings
+from tests.system.delivery.stage import Tally, event
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> ManualClock:
+    """A clock that is 40 ms further after every commit."""
+    clock = ManualClock()
+    append = Outbox.append_many
+
+    def slowly(self: Outbox, drafts: object) -> list[int]:
+        clock.advance(0.04)
+        return append(self, drafts)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Outbox, "append_many", slowly)
+    return clock
+
+
+@pytest.fixture
+def room(slow: ManualClock, tmp_path: Path) -> Iterator[tuple[Storeroom, Mailbox]]:
+    mailbox = Mailbox(threading.Event(), "off")
+    origin = Origin(Topics("edgenode/v1", "gateway-7"), "boot", "0", 1)
+    room = Storeroom(tmp_path, OutboxSettings(), origin, ClockCheck(slow), mailbox, Tally(), slow)
+    yield room, mailbox
+    room.close()
+
+
+def test_a_slow_disk_leaves_time_for_sending(slow: ManualClock, room: tuple[Storeroom, Mailbox]) -> None:
+    storeroom, mailbox = room
+
+    def put(count: int) -> None:
+        for number in range(count):
+            mailbox.put_event(event(number), None, slow.monotonic())
+
+    put(1)
+    storeroom.store()
+    assert mailbox.events_waiting == 0
+    put(10)
+    storeroom.store()
+    assert mailbox.events_waiting == 10, "twice the commit's time belongs to sending"
+    assert storeroom.commit_in_s == pytest.approx(0.08)
+    slow.advance(0.09)
+    storeroom.store()
+    assert mailbox.events_waiting == 0
+    put(BATCH_EVENTS + 3)
+    storeroom.store()
+    assert mailbox.events_waiting == 3, "a full batch waits for nothing"
