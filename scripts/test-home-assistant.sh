@@ -6,7 +6,7 @@ python=$1 venv=$2
 if [ ! -e "$venv/.made" ]; then
     "${HOME_ASSISTANT_PYTHON:-python3.13}" -m venv "$venv"
     "$venv/bin/python" -m pip --disable-pip-version-check install --quiet \
-        pytest-homeassistant-custom-component paho-mqtt
+        'pytest-homeassistant-custom-component>=0.13.205' 'homeassistant>=2025.1' paho-mqtt numpy
     touch "$venv/.made"
 fi
 messages=$(mktemp)

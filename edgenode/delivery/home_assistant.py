@@ -77,10 +77,15 @@ def announced(wanted: Mapping[str, JsonObject]) -> Announced:
 def discovery_messages(wanted: Mapping[str, JsonObject], before: Announced) -> list[Message]:
     """What turns the devices of `before` into the `wanted` ones.
 
-    A device that is gone gets an empty message. A component that is gone must stay with its platform alone:
-    left out, Home Assistant would keep it.
+    A component that is gone must stay with its platform alone: left out, Home Assistant would keep it. A device that
+    is gone gets such a message of all its components, and then an empty one that takes it from the broker: the empty
+    one alone takes away nothing (2025.1) where the topic has a level between `device` and the last, which access
+    lists need; it is answered with a warning that there is nothing to clean up, which then is true.
     """
-    messages = [forget_message(topic) for topic in before if topic not in wanted]
+    messages: list[Message] = []
+    for topic, components in before.items():
+        if topic not in wanted:
+            messages += [_emptied(topic, components), forget_message(topic)]
     for topic, device in wanted.items():
         gone = {
             name: {"platform": platform}
@@ -90,6 +95,17 @@ def discovery_messages(wanted: Mapping[str, JsonObject], before: Announced) -> l
         body = {**device, "components": {**device["components"], **gone}}
         messages.append(Message(topic, json.dumps(body, ensure_ascii=False).encode(), qos=1, retain=True))
     return messages
+
+
+def _emptied(topic: str, components: Mapping[str, str]) -> Message:
+    """The device of `topic` without its components. Not kept by the broker."""
+    names = topic.removeprefix(f"{PREFIX}/device/").removesuffix("/config").split("/")
+    body = {
+        "device": {"identifiers": [".".join(["edgenode", *names])]},
+        "origin": {"name": "edgenode"},
+        "components": {name: {"platform": platform} for name, platform in components.items()},
+    }
+    return Message(topic, json.dumps(body).encode(), qos=1, retain=False)
 
 
 def _node_device(facts: NodeFacts) -> JsonObject:

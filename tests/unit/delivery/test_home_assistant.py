@@ -228,3 +228,16 @@ def test_the_base_topic_is_kept(base: str) -> None:
     text = json.dumps(discovery(facts))
     assert (f'"{base}/gateway-7/state"') in text
     assert ("edgenode/v1/" in text) == (base == "edgenode/v1")
+
+
+def test_a_device_that_is_gone_loses_its_components_before_it_is_forgotten() -> None:
+    """Home Assistant 2025.1 takes nothing away at an empty message on a topic with a level for the node."""
+    everything = discovery(FACTS)
+    topic = "homeassistant/device/gateway-7/gate/config"
+    emptied, forgotten = discovery_messages({}, {topic: announced(everything)[topic]})
+    body = json.loads(emptied.payload)
+    assert body["device"] == {"identifiers": everything[topic]["device"]["identifiers"]}
+    assert set(body["components"]) == set(everything[topic]["components"])
+    assert all(set(each) == {"platform"} for each in body["components"].values())
+    assert (emptied.topic, emptied.retain) == (topic, False)
+    assert (forgotten.topic, forgotten.payload, forgotten.retain) == (topic, b"", True)
