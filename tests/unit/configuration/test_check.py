@@ -324,3 +324,20 @@ def test_a_misspelt_command_is_not_taken_to_be_disabled(tmp_path: Path) -> None:
     assert "commands.disabled[1]" in problem
     assert 'did you mean "snapshot"?' in problem
     assert problems(loaded(tmp_path, '[commands]\ndisabled = ["all"]\n'), probes()) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[node]\nstate_dir = "a\\u0000b"\n[models.tiny]\nfile = "tiny"\n',
+        '[mqtt]\nhost = "127.0.0.1"\nca_file = "a\\u0000"\n',
+        '[mqtt]\nhost = "127.0.0.1"\nusername = "x"\npassword_file = "\\u0000"\n',
+    ],
+)
+def test_a_path_with_a_nul_is_a_mistake_with_its_place(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "edgenode.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigurationError) as caught:
+        prove(path, {})
+    assert any("holds a NUL character" in problem for problem in caught.value.problems)
+    assert "\0" not in str(caught.value)
