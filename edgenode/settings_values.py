@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 _DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*$")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -19,6 +19,14 @@ class Section(BaseModel):
     """A table of the file."""
 
     model_config = STRICT
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_nul(cls, value: object) -> object:
+        """TOML can write one; no path, address or name can hold it."""
+        if isinstance(value, str) and "\0" in value:
+            raise ValueError("holds a NUL character (\\u0000)")
+        return value
 
 
 def refuse_repeats(names: list[str], what: str) -> None:
