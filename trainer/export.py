@@ -26,6 +26,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from edgenode.errors import DataError, ModelError
 from edgenode.inference.card import (
+    COMPARED_VERSION,
     EMBEDDING_NAME,
     INPUT_NAME,
     METADATA_KEY,
@@ -172,6 +173,7 @@ def write_model(
     quantisation: Quantisation | None = extra.get("quantisation")
     seen = run_graph(graph, golden_input(facts.input, GOLDEN_COUNT, 0))
     card = ModelCard(
+        card_version=COMPARED_VERSION,
         name=facts.name,
         version=facts.version,
         description=facts.description,

@@ -91,7 +91,9 @@ def test_an_exception_on_the_network_thread_costs_a_connection_and_no_event(
     listener.close()
 
 
-@pytest.mark.parametrize("poison", ["events/secret", "cameras/line_1/state"])
+@pytest.mark.parametrize(
+    "poison", ["events/secret", pytest.param("cameras/line_1/state", marks=pytest.mark.slow)]
+)
 def test_a_message_that_costs_the_connection_does_not_hold_up_the_others(
     mosquitto_broker: MosquittoBroker, tmp_path: Path, poison: str
 ) -> None:
