@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from edgenode.errors import ModelError
+from edgenode.errors import InferenceError, ModelError
 from edgenode.inference.classifier import ClassifierOptions
 from edgenode.inference.throughput import Effort, Throughput, ThroughputPoint, measure_throughput
 
@@ -73,8 +73,8 @@ def tune(
 ) -> Tuning:
     """Measure every provider with 1, 2, 4 … threads and every batch. Raises ModelError where no way works.
 
-    A provider that does not load is left out, said so; one that answers otherwise than the card's golden vector is
-    refused by the classifier itself and so left out too.
+    A provider that does not load, or fails in a run, is left out, said so; one that answers otherwise than the card's
+    golden vector is refused by the classifier itself and so left out too.
     """
     found: list[Candidate] = []
     left_out: list[str] = []
@@ -86,7 +86,7 @@ def tune(
                 progress(f"{path.name} on {provider}, {', '.join(map(str, counts))} threads")
                 options = ClassifierOptions(provider=provider, run_timeout_s=60.0)
                 measured.append(measure_throughput(path, batches, counts, options, effort))
-        except ModelError as error:
+        except (InferenceError, ModelError) as error:
             left_out.append(f"{provider}: {error}")
             continue
         found += _together(measured)

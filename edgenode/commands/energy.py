@@ -31,7 +31,7 @@ def meters_command(seconds: float) -> None:
 
     meter = EnergyMeter.of_this_machine()
     meter.sample()
-    time.sleep(seconds)
+    time.sleep(seconds)  # what is measured is this stretch of time
     families = {family.name: family for family in meter.collect()}
     for sample in families["edgenode_energy_joules"].samples if families else ():
         labels = sample.labels
@@ -106,7 +106,7 @@ def _busy_cores(seconds: float) -> float:
     from edgenode.telemetry.processor_time import busy_seconds
 
     before, began_s = busy_seconds(), time.monotonic()
-    time.sleep(seconds)
+    time.sleep(seconds)  # what is measured is this stretch of time
     after, took_s = busy_seconds(), time.monotonic() - began_s
     if before is None or after is None:
         raise click.ClickException("/proc/stat cannot be read: how busy the cores are is not known")
