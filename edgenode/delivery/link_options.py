@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
 import paho.mqtt.client as paho
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.reasoncodes import ReasonCode
 
 from edgenode.errors import LinkError
 from edgenode.records import Message
@@ -165,6 +168,15 @@ def tls_context(mqtt: MqttSettings) -> ssl.SSLContext | None:
             "and certificate belong together"
         ) from error
     return context
+
+
+@lru_cache(maxsize=256)
+def reason_text(code: int) -> str:
+    """The name of a PUBACK's reason code."""
+    try:
+        return str(ReasonCode(PacketTypes.PUBACK, identifier=code))
+    except (KeyError, AssertionError):
+        return f"reason {code:#04x}"
 
 
 def refusal(code: int, name: str, mqtt: MqttSettings) -> str:
