@@ -66,13 +66,14 @@ def test_nothing_of_a_beginning_is_lost_and_recalled_frames_carry_the_time_they_
     lefts = [left for left, _ in seen]
     assert lefts == sorted(lefts)
     assert lefts[0] <= DUE_COLUMNS  # the first due frame with the box, not a later one
-    if not recorder.counts["late"]:  # what came a second late on a busy machine was passed over, and counted
-        assert np.diff(lefts).max() <= DUE_COLUMNS  # and every due one after it
+    if recorder.counts["late"] <= 1:  # but the first frame of a connection, which never counts as new
+        # and every due one after it, on a machine that kept pace: what came a second late is passed over, and counted
+        assert np.diff(lefts).max() <= DUE_COLUMNS
     # what was recalled came earlier, frame by frame, than the moment at which the gate opened
     times = [sample.captured_s for sample in recorder.samples]
     assert times == sorted(times)
     moved_s = (lefts[-1] - lefts[0]) / SPEED
-    assert abs((seen[-1][1].captured_s - seen[0][1].captured_s) - moved_s) < 0.5
+    assert abs((seen[-1][1].captured_s - seen[0][1].captured_s) - moved_s) < 1.0
     recalled = [sample for sample in recorder.samples if sample.captured_s < seen[0][1].captured_s]
     still_before = [sample for sample in recalled if seen[0][1].captured_s - sample.captured_s < 2.0]
     assert still_before  # the group was decoded from its key frame, before the motion
