@@ -104,4 +104,5 @@ def _toml(value: Any) -> str:
         return "[" + ", ".join(map(_toml, value)) + "]"
     if isinstance(value, float):
         return str(round(value, _ROUND))
-    return json.dumps(value, ensure_ascii=False)
+    # TOML forbids the one control character that JSON leaves as it is
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -44,10 +44,13 @@ def evidence_picture(node: Node, event: Event, frame_index: int) -> bytes | None
 
 
 def with_regions(node: Node, camera: str, picture: U8, labels: Mapping[str, str]) -> U8:
-    """A copy of `picture` with the camera's regions drawn, and `labels` beside their names."""
+    """A copy of `picture` with the camera's regions drawn, and `labels` beside their names; `picture` itself for a
+    camera that a reload has just taken away."""
     from edgenode.capture.regions import RegionCutter, draw_regions
 
-    settings = next(each for each in node.settings.cameras if each.name == camera)
+    settings = next((each for each in node.settings.cameras if each.name == camera), None)
+    if settings is None:
+        return picture
     cutters = tuple(
         RegionCutter(region.name, model_of(region, node.settings) or "", region, lambda cut: cut)
         for region in regions_of(settings)

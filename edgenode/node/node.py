@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 from edgenode import __version__
 from edgenode.capture.ticker import ticker
 from edgenode.clock import Clock, SystemClock
+from edgenode.collect_setup import collect_plan, collector_of
 from edgenode.decision.evidence import link_hash
 from edgenode.decision_setup import build_decider, build_rules, region_labels
 from edgenode.delivery.publisher import LINK_LIMIT_S, OUTBOX_FOLDER, Publisher, PublisherOptions
 from edgenode.desk import DecisionDesk, Hooks
 from edgenode.errors import ConfigurationError, EdgeNodeError
 from edgenode.node.catch_up import caught_up
-from edgenode.collect_setup import collect_plan, collector_of
 from edgenode.node.commands import SLOW_VERBS, command_table
 from edgenode.node.discovery import HomeAssistant
 from edgenode.node.energy import NodeEnergy
@@ -78,8 +78,7 @@ class Node:
         self.metrics = Metrics()
         self.health = Health(self.clock)
         self.health.require("models", "outbox", "cameras")
-        self.reports: dict[str, CameraReport] = {}
-        """The last report of each camera."""
+        self._reports: dict[str, CameraReport] = {}
         self.reload_turns = ReloadTurns()
         self.reload_requested = threading.Event()
         """Set by the `reload` command; the daemon's loop acts on it."""
@@ -101,6 +100,11 @@ class Node:
     @property
     def http_address(self) -> tuple[str, int] | None:
         return self._http.address if self._http is not None else None
+
+    @property
+    def reports(self) -> dict[str, CameraReport]:
+        """The last report of each camera; a copy, as cameras report on their own thread meanwhile."""
+        return self._reports.copy()
 
     @property
     def mqtt_port(self) -> int:
@@ -251,7 +255,7 @@ class Node:
         self.pipeline.apply(settings, base_dir, classifiers)
         self._energy.apply(settings)
         for name in gone:
-            self.reports.pop(name, None)
+            self._reports.pop(name, None)
             self.publisher.forget_camera(name)
         self.publisher.hurry()
         self.rollout.follow(classifiers)
@@ -308,7 +312,9 @@ class Node:
         self.pipeline.set_pace(camera, share)
 
     def _camera_report(self, report: CameraReport) -> None:
-        self.reports[report.camera] = report
+        if all(camera.name != report.camera for camera in self.settings.cameras):
+            return  # of a camera that a reload took away: its last word came late
+        self._reports[report.camera] = report
         self.desk.report(report, self.clock.monotonic(), self.clock.now())
 
     def _gate_note(self, camera: str, gate: str, is_open: bool) -> None:
