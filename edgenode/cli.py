@@ -18,7 +18,7 @@ from edgenode import __version__, exit_codes
 from edgenode.errors import ConfigurationError, EdgeNodeError
 
 if TYPE_CHECKING:
-    from edgenode.config_file import LoadedSettings
+    from edgenode.configuration.file import LoadedSettings
     from edgenode.settings import Settings
 
 _AGO = re.compile(r"\d+(\.\d+)?(ms|s|m|h|d)")
@@ -113,7 +113,7 @@ def proven(config_path: Path) -> LoadedSettings:
 
     Raises ConfigurationError carrying all of them.
     """
-    from edgenode.check import prove
+    from edgenode.configuration.check import prove
 
     return prove(config_path, _environment(config_path))
 
@@ -124,7 +124,7 @@ def read_settings(config_path: Path) -> Settings:
 
     When the command is over, what it made in the state directory as root is given to the directory's owner.
     """
-    from edgenode.config_file import load
+    from edgenode.configuration.file import load
     from edgenode.host import give_to_owner
 
     settings = load(config_path, _environment(config_path)).settings
@@ -156,7 +156,7 @@ def moment_of(text: str, option: str) -> datetime:
 
 
 def _warn(loaded: LoadedSettings) -> None:
-    from edgenode.check import warnings
+    from edgenode.configuration.check import warnings
 
     for text in warnings(loaded):
         click.echo(f"warning: {text}", err=True)

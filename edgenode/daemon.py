@@ -14,10 +14,10 @@ from collections.abc import Callable
 from types import FrameType
 
 from edgenode import exit_codes
-from edgenode.config_file import LoadedSettings
+from edgenode.configuration.file import LoadedSettings
 from edgenode.errors import ConfigurationError, EdgeNodeError
 from edgenode.heap import share_heaps
-from edgenode.node import Node
+from edgenode.node.node import Node
 from edgenode.settings import Settings
 from edgenode.supervision import StallAlarm, ThreadWatch, all_stacks, end_in_time, leave
 from edgenode.telemetry.logs import chosen_form, log_uncaught, set_up_logging

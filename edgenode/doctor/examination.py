@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgenode.config_file import LoadedSettings
+from edgenode.configuration.file import LoadedSettings
 from edgenode.doctor.finding import Finding, Level
 from edgenode.doctor.unit import Unit, read_unit
 from edgenode.errors import EdgeNodeError
@@ -99,7 +99,7 @@ class _Examination:
         self._found += [finding for finding in found if name in self._scope.parts]
 
     def _configuration(self) -> list[Finding]:
-        from edgenode.check import warnings
+        from edgenode.configuration.check import warnings
         from edgenode.doctor.service import running_process
 
         path = str(self._loaded.path)

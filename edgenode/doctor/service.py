@@ -10,7 +10,7 @@ import urllib.request
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from edgenode.config_file import LoadedSettings
+from edgenode.configuration.file import LoadedSettings
 from edgenode.doctor.finding import Finding, Level
 from edgenode.doctor.unit import Unit, asked_of_manager
 from edgenode.host import SERVICE_ENVIRONMENT, readable_by_all

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgenode.cli import main
-from edgenode.config_edit import with_values, write_values
+from edgenode.configuration.edit import with_values, write_values
 from edgenode.errors import ConfigurationError
 from edgenode.inference.runtime import available_providers
 from edgenode.settings import Settings

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edgenode.config_file import MAX_FILE_BYTES, LoadedSettings, load
+from edgenode.configuration.file import MAX_FILE_BYTES, LoadedSettings, load
 from edgenode.errors import ConfigurationError
 
 HERE = Path(__file__).parent
