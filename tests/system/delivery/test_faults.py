@@ -344,7 +344,7 @@ def test_two_nodes_of_one_name_go_slowly_and_say_so(
         for node in nodes:
             node.stop(0.1)
         for node in nodes:
-            assert node.join(20.0)
+            assert node.join(60.0)
 
 
 def test_a_wrong_password_is_named_and_retried_slowly(
@@ -445,5 +445,6 @@ def test_no_thread_and_no_file_stays_open(mosquitto_broker: MosquittoBroker, tmp
     threads, files = threading.active_count(), len(os.listdir("/proc/self/fd"))
     for _ in range(3):
         life()
-    assert threading.active_count() == threads
-    assert len(os.listdir("/proc/self/fd")) == files
+    # what an earlier test left may end meanwhile: fewer is no fault
+    wait_for(lambda: threading.active_count() <= threads, "no thread is left")
+    wait_for(lambda: len(os.listdir("/proc/self/fd")) <= files, "no file is left open")

@@ -21,7 +21,7 @@ from tests.servers.http_camera import Behaviour
 from tests.servers.scripted_rtsp import Script, ScriptedRtsp, access_units
 
 FPS = 25.0
-OLD_S = 2.0
+OLD_S = 3.5
 WORK_S = 0.2
 """A frame that is used costs five frames' time."""
 

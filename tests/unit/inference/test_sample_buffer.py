@@ -14,7 +14,7 @@ from edgenode.inference.sample_buffer import BufferLimits, SampleBuffer
 from edgenode.records import DropReason
 from tests.unit.inference.samples import assert_law, sample
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 
 
 def test_newest_wins_and_the_older_one_is_counted() -> None:
