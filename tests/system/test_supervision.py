@@ -17,9 +17,7 @@ from tests.system.daemon import PATIENCE_S, eventually
 from tests.system.listener import Listener
 from tests.system.plant import Plant, StartNode
 
-STALLED_SOON = "import edgenode.pipeline, edgenode.node.node
-edgenode.pipeline.STALL_LIMIT_S = 2.0
-"
+STALLED_SOON = "import edgenode.pipeline, edgenode.node.node\nedgenode.pipeline.STALL_LIMIT_S = 2.0\n"
 
 HUNG_SOON = (
     STALLED_SOON
