@@ -10,7 +10,8 @@ import torch
 from edgenode.errors import PictureError
 from edgenode.records import U8
 from trainer.augment import Augmenter
-from trainer.fit import FitOptions, Fitted
+from trainer.fit import Fitted
+from trainer.fit_options import FitOptions
 from trainer.inspection import inspect_dataset
 from trainer.metrics import confident_wrongs
 from trainer.preparation import Prepared
