@@ -89,8 +89,16 @@ class _Group(click.Group):
         except EdgeNodeError as error:
             _say(f"edgenode: {error}")
             sys.exit(1)
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
-            raise
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise  # click ends each of them quietly, with its own exit code
+        except OSError as error:
+            if error.filename is None:
+                _say(traceback.format_exc())
+                sys.exit(exit_codes.INTERNAL)
+            _say(
+                f"edgenode: {error.filename}: {error.strerror}; check the path, its rights and the free space"
+            )
+            sys.exit(1)
         except Exception:
             _say(traceback.format_exc())
             sys.exit(exit_codes.INTERNAL)
@@ -142,17 +150,18 @@ def _environment(config_path: Path) -> dict[str, str]:
 
 def moment_of(text: str, option: str) -> datetime:
     """The UTC instant of RFC 3339 `text`, or so long ago ("90s"). Raises click's error for `option`."""
-    if _AGO.fullmatch(text):
-        from edgenode.settings import parse_duration
+    from edgenode.clock import parse_moment
 
-        return datetime.now(UTC) - timedelta(seconds=float(parse_duration(text)))
     try:
-        moment = datetime.fromisoformat(text)
+        if _AGO.fullmatch(text):
+            from edgenode.settings import parse_duration
+
+            return datetime.now(UTC) - timedelta(seconds=float(parse_duration(text)))
+        return parse_moment(text)
     except ValueError as error:
         raise click.BadParameter(
             f"{text!r} is no RFC 3339 time and no duration such as 1h", param_hint=option
         ) from error
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def _warn(loaded: LoadedSettings) -> None:

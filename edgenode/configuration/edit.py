@@ -56,6 +56,7 @@ def write_values(path: Path, table: str, values: Mapping[str, Value]) -> Path:
 
     Raises ConfigurationError, OSError.
     """
+    path = path.resolve()  # a link stays one
     text = path.read_text(encoding="utf-8")
     changed = with_values(text, table, values)
     status = path.stat()

@@ -7,10 +7,11 @@ Each takes the command's arguments and returns the reply's data; EdgeNodeError b
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
+from edgenode.clock import parse_moment
 from edgenode.delivery.commands import CommandError
 from edgenode.nearest import suggestion
 from edgenode.node.model_commands import MODEL_HANDLERS
@@ -104,10 +105,9 @@ def _moment(value: object, default: datetime) -> datetime:
     if value is None:
         return default
     try:
-        moment = datetime.fromisoformat(str(value))
+        return parse_moment(str(value))
     except ValueError:
-        raise CommandError("bad_arguments", f"{value!r} is no RFC 3339 time") from None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        raise CommandError("bad_arguments", f"{str(value)[:64]!r} is no RFC 3339 time") from None
 
 
 _HANDLERS: dict[str, Callable[[Node, JsonObject], JsonObject]] = {

@@ -33,7 +33,7 @@ from edgenode.node.reload_turns import ReloadTurns
 from edgenode.node.status import node_info, overall_state, status_page_state
 from edgenode.node.surroundings import register_surroundings
 from edgenode.pipeline import STALL_LIMIT_S, Pipeline
-from edgenode.records import CameraReport
+from edgenode.records import CameraReport, JsonObject
 from edgenode.rollout.model_rollout import ModelRollout
 from edgenode.rollout.watch import RolloutWatch
 from edgenode.settings import Settings
@@ -84,7 +84,9 @@ class Node:
         """Set by the `reload` command; the daemon's loop acts on it."""
         self._hooks = hooks
         self._state = StateDirectory(settings.node.state_dir)
-        self._stack: list[tuple[str, Callable[[], None]]] = []
+        self._is_built = False
+        """Whether publisher, desk and pipeline are there to be asked; HTTP answers before."""
+        self._stack: list[tuple[str, Callable[[], object]]] = []
         """What was started, sink first: how to stop it."""
         self._http: HttpServer | None = None
         self.broker: EmbeddedBroker | None = None
@@ -128,15 +130,11 @@ class Node:
         self._state.claim()
         self._stack.append(("state directory", self._state.release))
         if settings.http.enabled:
-            self._http = HttpServer(
-                settings.http.address,
-                self.metrics,
-                self.health,
-                lambda: status_page_state(self),
-                Access.of(settings.http),
-            )
+            access = Access.of(settings.http)
+            page = partial(self._page, settings.node.name)
+            self._http = HttpServer(settings.http.address, self.metrics, self.health, page, access)
             self._http.start()
-            self._stack.append(("http", self._stop_http))
+            self._stack.append(("http", self._http.stop))
         self.publisher = self._publisher()
         self.desk = DecisionDesk(
             decider, rules, self.publisher, self.metrics, partial(evidence_picture, self), self._hooks
@@ -144,6 +142,7 @@ class Node:
         self.pipeline = Pipeline(
             self.desk.take, self._camera_report, self._gate_note, self.metrics, self.health, self.clock
         )
+        self._is_built = True
         if remembered := self._state.recall():
             remembered = caught_up(remembered, settings.node.state_dir / OUTBOX_FOLDER)
         self.publisher.start()
@@ -263,13 +262,17 @@ class Node:
 
     def serve(self, model: str, classifier: Classifier) -> Classifier:
         """Let a proven `classifier` serve `model` from the next batch on; returns the one that did. Called by the
-        rollout, under its lock. Raises EdgeNodeError, with everything left as it was."""
+        rollout, under its lock. Raises EdgeNodeError, with everything left as it was; `could_serve` tells before."""
         classifiers = {**self._serving(), model: classifier}
         decider, rules = self._deciding(self.settings, classifiers)
         old = self.pipeline.swap(model, classifier)
         self._decide_by(decider, rules, classifiers)
         self._announce(classifiers)
         return old
+
+    def could_serve(self, model: str, classifier: Classifier) -> None:
+        """Raises ConfigurationError where rules and smoothing do not go with the labels of `classifier`."""
+        self._deciding(self.settings, {**self._serving(), model: classifier})
 
     def _serving(self) -> dict[str, Classifier]:
         found = {name: self.pipeline.classifier(name) for name in self.pipeline.models()}
@@ -282,6 +285,7 @@ class Node:
 
     def stop(self) -> None:
         """Source first: cameras, engines (draining), publisher (`stopped`), broker, HTTP, state directory."""
+        self.reload_turns.end()
         self._unwind()
 
     def _unwind(self) -> None:
@@ -294,9 +298,9 @@ class Node:
             except Exception:
                 log.exception("stopping the %s failed", name)
 
-    def _stop_http(self) -> None:
-        if self._http is not None:
-            self._http.stop()
+    def _page(self, name: str) -> JsonObject:
+        """Called on HTTP's threads."""
+        return status_page_state(self) if self._is_built else {"node": name, "version": __version__}
 
     def _stop_publisher(self) -> None:
         drain_s = self.settings.node.drain

@@ -25,6 +25,13 @@ class ReloadTurns:
             over = self._changed.wait_for(lambda: self._finished >= ticket, timeout_s)
             return self._problems if over else None
 
+    def end(self) -> None:
+        """The node is stopping: nobody waits for a reload any more."""
+        with self._changed:
+            self._finished = self._begun + 1
+            self._problems = ("the node is stopping",)
+            self._changed.notify_all()
+
     def begin(self) -> None:
         with self._changed:
             self._begun += 1

@@ -14,7 +14,7 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -49,11 +49,11 @@ def fetched(
     Raises ModelError. `cancelled` ends a transfer at its next piece.
     """
     parts = _split(wanted.url)
-    wanted.folder.mkdir(mode=0o750, parents=True, exist_ok=True)
-    _sweep(wanted.folder)
     path = wanted.folder / f"{_PREFIX}{secrets.token_hex(8)}"
     sink = _Sink(wanted, limits, cancelled)
     try:
+        wanted.folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+        _sweep(wanted.folder)
         with path.open("xb") as stream:
             sink.stream = stream
             if parts.scheme == "file":
@@ -65,7 +65,8 @@ def fetched(
     except OSError as error:
         raise ModelError(f"{wanted.url}: cannot be fetched: {error.strerror or error}") from error
     finally:
-        path.unlink(missing_ok=True)
+        with suppress(OSError):
+            path.unlink()
 
 
 class _Sink:

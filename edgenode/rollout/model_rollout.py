@@ -63,6 +63,7 @@ class ModelRollout:
             self.shadows.stop()
             for name in list(self.probation):
                 self.end_probation(name)
+            self.teller.keep(())
 
     def install(self, wanted_url: str, sha256: str, model: str | None, then: Then) -> InstalledModel:
         """Fetch, prove and store a model file, then perhaps activate it. Raises ModelError: nothing changed then.
@@ -164,9 +165,10 @@ class ModelRollout:
             try:
                 self._take_over(model, classifier)
                 self.shadows.follow(model)
-            except EdgeNodeError as error:
+            except (EdgeNodeError, OSError) as error:
                 log.error("%s", error)
             self.teller.publish(model)
+        self.teller.keep(classifiers)
         for model in [name for name in (*self.probation, *self.shadows.models()) if name not in classifiers]:
             self.end_probation(model)
             self.shadows.end(model)
@@ -209,6 +211,7 @@ class ModelRollout:
                 refused = self._gate(model, classifier, serving) if gated else None
                 if refused is not None:
                     raise ModelError(f"model {model} {sha256[:12]} is not promoted: {refused}")
+                self._node.could_serve(model, classifier)  # before the store names it
                 record = self._node.pipeline.record(model)
                 psi = self._node.desk.drift_of(serving.identity)
                 self._promote(name, sha256)

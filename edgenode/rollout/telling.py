@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
@@ -100,6 +101,15 @@ class Teller:
             del self._drifting[model]
             said = "its index is gone" if worst is None else f"its index is {worst:.2f} again"
             self._node.publisher.publish_event(_ended(open_event, self._node.clock.now(), said), None)
+
+    def keep(self, models: Collection[str]) -> None:
+        """Forget models but these: nobody measures their drift any more, so an event about it ends."""
+        for model in [name for name in self._drifting if name not in models]:
+            event = self._drifting.pop(model)
+            said = "it is not measured any more"
+            self._node.publisher.publish_event(_ended(event, self._node.clock.now(), said), None)
+        for model in [name for name in self._changes if name not in models]:
+            del self._changes[model]
 
     def _last(self, model: str) -> JsonObject | None:
         if model not in self._changes:

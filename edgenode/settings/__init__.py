@@ -1,7 +1,7 @@
 """The settings tree: a TOML file, `EDGENODE__` environment variables, secrets in files.
 
 Precedence, highest first: environment, file, defaults. Unknown keys are errors wherever they stand.
-`config_file.load` reads a file into `Settings` and turns mistakes into sentences.
+`configuration.file.load` reads a file into `Settings` and turns mistakes into sentences.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ from edgenode.settings.values import (
     NodeName,
     Point,
     Section,
-    Size,
+    SomeTime,
+    parse_size,
     refuse_repeats,
 )
 from edgenode.settings.values import parse_duration as parse_duration  # the trainer reads durations too
@@ -117,18 +118,18 @@ class InferenceSettings(Section):
     """Threads onnxruntime uses inside one run."""
     provider: Literal["cpu", "openvino", "cuda", "tensorrt"] = "cpu"
     """What onnxruntime computes with; all but `cpu` need another build of it."""
-    max_age: Duration = 2.0
+    max_age: SomeTime = 2.0
     """A sample older than this is dropped, never classified as if it were new."""
-    run_timeout: Duration = 5.0
+    run_timeout: SomeTime = 5.0
     """A model that runs longer than this on one batch is stopped."""
 
 
 class OutboxSettings(Section):
-    max_size: Size = 64 * 2**20
+    max_size: Annotated[int, BeforeValidator(parse_size), Field(ge=64 * 2**10)] = 64 * 2**20
     """What the store may take on the disk; when full, the least severe and oldest events go, counted."""
     max_events: Annotated[int, Field(ge=10)] = 100_000
     """How many messages the store holds, under the same law."""
-    max_age: Duration = 7 * 86400.0
+    max_age: SomeTime = 7 * 86400.0
     """Events older than this expire undelivered."""
     keep: Duration = 86400.0
     """How long delivered events stay for `edgenode outbox replay`."""

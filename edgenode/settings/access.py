@@ -5,17 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import Field, model_validator
 
-from edgenode.settings.values import STRICT
+from edgenode.settings.values import Section
 
 ALL_COMMANDS = "all"
 """In `commands.disabled`: every one."""
 
 
-class HttpSettings(BaseModel):
-    model_config = STRICT
-
+class HttpSettings(Section):
     listen: Annotated[str, Field(pattern=r"^(\[[0-9a-fA-F:]+\]|[^:\[\]\s]+):\d{1,5}$")] = "127.0.0.1:9464"
     """host:port of /metrics, /healthz, /readyz and the live page; port 0 takes a free one. Beyond loopback it needs
     `token_file` or `client_ca_file`."""
@@ -30,7 +28,6 @@ class HttpSettings(BaseModel):
     """The private key of `cert_file`."""
     client_ca_file: Path | None = None
     """Only clients whose certificate one of these has signed are answered."""
-
     broker_url: Annotated[str, Field(pattern=r"^wss?://[^\s/@?#]+(/[^\s?#]*)?$")] | None = None
     """Where a browser reaches the broker, `wss://broker.plant.local:9001`: the live page connects there. Without it the
     page asks. No user and no password belong here: everyone who may see the page reads it."""
@@ -51,9 +48,7 @@ class HttpSettings(BaseModel):
         return self
 
 
-class CommandSettings(BaseModel):
-    model_config = STRICT
-
+class CommandSettings(Section):
     disabled: list[str] = []
     """Commands that are refused, such as `["replay_events", "camera_disable"]`; `["all"]` refuses every one."""
     rate: Annotated[float, Field(gt=0.0, le=100.0)] = 10.0

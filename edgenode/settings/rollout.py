@@ -5,14 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from edgenode.settings.values import STRICT, Duration, Fraction, Size
+from edgenode.settings.values import Duration, Fraction, Section, Size, SomeTime
 
 
-class RolloutSettings(BaseModel):
-    model_config = STRICT
-
+class RolloutSettings(Section):
     download_from: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+(:\d{1,5})?$")]] = []
     """Hosts, or host:port, from which the command `model_install` may fetch over https. None given: from nowhere."""
     ca_file: Path | None = None
@@ -21,7 +19,7 @@ class RolloutSettings(BaseModel):
     """The one folder from which `model_install` may take `file://` addresses. None given: from nowhere."""
     max_size: Size = 256 * 2**20
     """A larger model is refused, before it is fetched where the server says its size."""
-    timeout: Duration = 600.0
+    timeout: SomeTime = 600.0
     """How long fetching may take in all."""
     require_signature: bool = False
     """Refuse every model that none of `trusted_keys` has signed."""

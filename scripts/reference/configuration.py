@@ -57,7 +57,8 @@ start from, and `docs/rules.md` explains states, rules and conditions.
 
 Any key can also come from the environment, which wins over the file: `EDGENODE__MQTT__HOST`, and for cameras, regions
 and rules by name, `EDGENODE__CAMERAS__LINE_1__SOURCE`. `SIGHUP` or the command `reload` applies a changed file;
-changes in `[node]`, `[mqtt]`, `[http]` and `[outbox]` need a restart and are refused by a reload.
+changes in `[node]`, `[mqtt]`, `[http]`, `[outbox]` and `[commands]`, in `energy.idle_watts` and in `energy.core_watts`
+need a restart and are refused by a reload.
 """
 
 
@@ -179,11 +180,11 @@ def _scalar(annotation: Any, metadata: list[Any]) -> str:
         return _PATTERNS[str(pattern)]
     if parse_duration in functions:
         bounds = [f"at least {_duration(least)[1:-1]}"] if least else []
-        bounds += [f"over {_duration(above)[1:-1]}"] if above else []
+        bounds += ["longer than 0"] if above == 0.0 else []
         bounds += [f"at most {_duration(most)[1:-1]}"] if most is not None else []
         return ", ".join(["duration", *bounds])
     if parse_size in functions:
-        return "size"
+        return f"size, at least {_scaled(least, _SIZES)[1:-1]}" if least else "size"
     if annotation is float and (least, most) == (0.0, 1.0):
         return "fraction"
     word = _WORDS[annotation]

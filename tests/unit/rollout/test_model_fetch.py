@@ -239,3 +239,16 @@ def test_files_come_from_the_one_folder_alone(tmp_path: Path) -> None:
     for wrong, reason in ((RolloutSettings(), "incoming is not set"), (small, "over rollout")):
         with pytest.raises(ModelError, match=reason), fetching(url, wrong, tmp_path):
             pass
+
+
+def test_a_folder_that_cannot_be_made_is_told_as_the_models_error(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "m.onnx").write_bytes(CONTENT)
+    (tmp_path / "models").write_text("a file stands there")
+    wanted = Wanted((tmp_path / "in" / "m.onnx").as_uri(), SHA256, tmp_path / "models")
+    limits = RolloutSettings(incoming=tmp_path / "in")
+    with (
+        pytest.raises(ModelError, match="cannot be fetched: File exists"),
+        fetched(wanted, limits, tmp_path, threading.Event()),
+    ):
+        pass
