@@ -133,7 +133,7 @@ def test_no_sample_is_lost_while_a_reload_rebuilds_an_engine(tmp_path: Path) -> 
     finally:
         over.set()
         camera.join(PATIENCE_S)
-        pipeline.stop(5.0)
+        pipeline.stop(PATIENCE_S)
     account = total(metrics)
     assert account["offered"] == offered
     assert account["held"] == 0
