@@ -133,14 +133,17 @@ def test_no_sample_is_lost_while_a_reload_rebuilds_an_engine(tmp_path: Path) -> 
     finally:
         over.set()
         camera.join(PATIENCE_S)
-        pipeline.stop(5.0)
+        pipeline.stop(PATIENCE_S)
     account = total(metrics)
     assert account["offered"] == offered
     assert account["held"] == 0
     assert account["offered"] == account["taken"] + account["dropped"]
     assert len(answered) == account["taken"]
     assert len(set(answered)) == len(answered), "none was answered twice"
-    assert sorted(answered) == answered, "none overtook another"
+    for region in range(4):
+        # a region whose sample was superseded keeps its turn: between regions the order may change
+        of_one = [index for index in answered if index % 4 == region]
+        assert sorted(of_one) == of_one, "none of a region overtook another"
     assert account["closed"] == 0
 
 

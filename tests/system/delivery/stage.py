@@ -175,7 +175,7 @@ def event(number: int, rule: str = "defective_part", severity: Severity = Severi
 
 def quick(options: LinkOptions) -> LinkOptions:
     """Short pauses: what is tested is that it comes back, not how patiently."""
-    return replace(options, first_pause_s=0.1, longest_pause_s=0.3)
+    return replace(options, first_pause_s=0.1, longest_pause_s=0.3, slow_pause_s=3.0)
 
 
 def publisher(

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from edgenode.clock import SystemClock
+from edgenode.delivery.link_options import LinkOptions
 from edgenode.delivery.outbox import Outbox
 from edgenode.delivery.outbox_inspect import list_messages
 from edgenode.delivery.outbox_rows import OutboxLimits
@@ -347,6 +348,11 @@ def test_two_nodes_of_one_name_go_slowly_and_say_so(
             assert node.join(60.0)
 
 
+def shipped(options: LinkOptions) -> LinkOptions:
+    """With the pauses that a node has."""
+    return options
+
+
 def test_a_wrong_password_is_named_and_retried_slowly(
     mosquitto_factory: Factory, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -357,7 +363,9 @@ def test_a_wrong_password_is_named_and_retried_slowly(
     broker.start()
     secret = tmp_path / "secret"
     secret.write_text("wrong\n")
-    node = publisher(broker.port, tmp_path / "state", Tally(), username="gateway-7", password_file=secret)
+    node = publisher(
+        broker.port, tmp_path / "state", Tally(), link=shipped, username="gateway-7", password_file=secret
+    )
     node.start()
     wait_for(lambda: "check password" in node.status().reason, "the reason is known")
     assert "wrong" not in node.status().reason

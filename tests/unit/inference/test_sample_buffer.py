@@ -157,7 +157,7 @@ def test_discard_counts_what_it_drops() -> None:
 
 
 def test_take_wakes_when_something_arrives_and_when_it_closes() -> None:
-    buffer = SampleBuffer("tiny", BufferLimits(), SystemClock())
+    buffer = SampleBuffer("tiny", BufferLimits(max_age_s=1000.0), SystemClock())
     results: list[int] = []
 
     def take_all() -> None:
