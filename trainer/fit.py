@@ -93,7 +93,8 @@ def finish(
     network, val, test = trained.network, prepared.val, prepared.test
     if not len(test.labels):
         raise DataError("the test part is empty; give more pictures")
-    scale = temperature(logits_of(network, val.images), val.labels)
+    smoothing = 0.0 if options.teacher else trained.options.label_smoothing
+    scale = temperature(logits_of(network, val.images), val.labels, smoothing)
     facts = CardFacts(
         name=options.name,
         version=options.version,

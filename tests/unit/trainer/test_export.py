@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import onnx
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch import softmax
 
 from edgenode.errors import DataError, ModelError
 from edgenode.inference.card import COMPARED_VERSION, InputSpec, Interval, Training
@@ -171,6 +173,18 @@ def test_few_pictures_move_the_temperature_little() -> None:
     assert many < few < 1.0
     assert many < 0.2
     assert few > 0.3
+
+
+def test_a_network_whose_labels_were_smoothed_is_expected_to_be_too_modest() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 6, 4000)
+    smoothed = math.log1p(6 * 0.95 / 0.05)  # how far apart the logits of a sure answer are then
+    logits = torch.from_numpy(np.eye(6)[labels] * smoothed + rng.normal(0, 0.1, (4000, 6)))
+    few, told = (temperature(logits[:100], labels[:100], smoothing) for smoothing in (0.0, 0.05))
+    assert told < few < 1.0
+    sureness = [float(softmax(logits / each, 1).amax(1).mean()) for each in (1.0, few, told)]
+    assert sureness[0] < 0.96 < sureness[1] < sureness[2] < 0.999
+    assert temperature(logits, labels, 0.05) == pytest.approx(temperature(logits, labels), rel=0.05)
 
 
 def test_the_same_weights_give_the_same_bytes_that_tell_nothing_of_the_machine(
