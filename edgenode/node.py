@@ -147,6 +147,7 @@ class Node:
             self.desk.restore(remembered, self.clock.monotonic(), self.clock.now())
         self._remember()
         self._stack.append(("publisher", self._stop_publisher))
+        self._stack.append(("desk", self._stop_desk))
         self.health.watch("camera-reports", lambda: ticker.heartbeat_s, STALL_LIMIT_S)
         self.health.watch("publisher", lambda: self.publisher.heartbeat_s, STALL_LIMIT_S)
         self.health.watch("mqtt", lambda: self.publisher.link_heartbeat_s, LINK_LIMIT_S)
@@ -293,6 +294,10 @@ class Node:
     def _stop_http(self) -> None:
         if self._http is not None:
             self._http.stop()
+
+    def _stop_desk(self) -> None:
+        if not self.desk.close(self.settings.node.drain):
+            log.error("a picture of an event is still being made; that event stays behind")
 
     def _stop_publisher(self) -> None:
         drain_s = self.settings.node.drain
