@@ -297,7 +297,7 @@ class Node:
 
     def _stop_desk(self) -> None:
         if not self.desk.close(self.settings.node.drain):
-            log.error("a picture of an event is still being made; that event stays behind")
+            log.error("the thread that makes pictures of events did not end in time and is left behind")
 
     def _stop_publisher(self) -> None:
         drain_s = self.settings.node.drain
