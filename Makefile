@@ -11,6 +11,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST_OPTIONS ?=
+WORKERS ?= 2
 DEMO_OPTIONS ?=
 LOCK_OPTIONS ?=
 ROUNDS ?= 200
@@ -24,9 +25,9 @@ help: ## say what can be made
 demo: $(VENV)/.demo ## see it work: drawn cameras, bundled models, a broker, a live table (DEMO_OPTIONS="--seconds 30")
 	@$(BIN)/python -m edgenode demo $(DEMO_OPTIONS)
 
-test: $(VENV)/.dev ## run all tests but the long ones (PYTEST_OPTIONS="-k rules")
+test: $(VENV)/.dev ## run all tests but the long ones (PYTEST_OPTIONS="-k rules", WORKERS=0 for one process)
 	@scripts/system-packages.sh
-	@$(BIN)/python -m pytest -m "not slow" $(PYTEST_OPTIONS)
+	@$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --rerun-real-time $(PYTEST_OPTIONS)
 
 check: $(VENV)/.dev ## lint, formatting and types
 	@$(BIN)/ruff check .

@@ -12,8 +12,8 @@ from edgenode.capture.multipart import MultipartReader
 from edgenode.capture.opening import open_source
 from edgenode.capture.pictures import decode_picture
 from edgenode.capture.source import SourceIdleError, SourceOptions
-from edgenode.check import prove
 from edgenode.clock import SystemClock
+from edgenode.configuration.check import prove
 from edgenode.errors import ConfigurationError, PictureError, SourceEndedError, SourceError
 from tests.clips import jpeg, numbered, write_clip
 from tests.faults.fuzz_words import Target, card, command, command_line, environment, model

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from edgenode.cli import main
 from edgenode.clock import ManualClock
-from edgenode.config_file import load
+from edgenode.configuration.file import load
 from edgenode.delivery.commands import CommandRequest, Gate
 from edgenode.delivery.link_options import Received
 from edgenode.delivery.topics import Topics
@@ -20,7 +20,7 @@ from edgenode.errors import ConfigurationError, ModelError
 from edgenode.inference.card import parse_card
 from edgenode.inference.classifier import Classifier, ClassifierOptions
 from edgenode.inference.onnx_file import card_of, parse_onnx
-from edgenode.node_commands import VERBS
+from edgenode.node.commands import VERBS
 from edgenode.records import Message
 from edgenode.settings import CommandSettings
 from tests.faults.model_bytes import mutated, mutated_card

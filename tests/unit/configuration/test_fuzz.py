@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edgenode.cli import main
-from edgenode.config_file import load
+from edgenode.configuration.file import load
+from edgenode.configuration.keys import place_at
 from edgenode.errors import ConfigurationError
-from edgenode.settings_keys import place_at
 from tests.faults.odd_words import ARGUMENTS, CANARY, COMMANDS, ODD, PARTS
 
 SHORT, LONG = 60, 100_000

@@ -74,7 +74,7 @@ def test_any_bytes_are_a_picture_or_an_error(data: bytes, magic: bytes) -> None:
 
 def test_a_configuration_that_is_not_touched_is_good(tmp_path: Path) -> None:
     """Otherwise nothing but the first mistake would ever be looked at."""
-    from edgenode.check import prove
+    from edgenode.configuration.check import prove
     from tests.faults.fuzz_targets import WORKING
     from tests.models import make_model
 
