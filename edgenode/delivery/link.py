@@ -44,7 +44,6 @@ from edgenode.records import Message
 log = logging.getLogger(__name__)
 
 _UNSUPPORTED_VERSION = 0x84
-_TAKEN_OVER = 0x8E
 _LOOP_S = 0.5
 _GOODBYE_S = 1.0
 """How long a DISCONNECT may take to leave the socket."""
@@ -197,7 +196,7 @@ class Link:
         if self._stopping.is_set():
             self._report(Disconnected(generation, "stopped", was_connected=True))
             return 0.0, prefers_5
-        slow = suspicion.lost(lived_s, code == _TAKEN_OVER)
+        slow = suspicion.lost(lived_s, code, client.closed)
         if slow:
             name = self._options.client_id
             reason = (

@@ -52,6 +52,8 @@ class WireClient(paho.Client):
         self._readable = 0
         """How much of `_arrived` paho may read: one whole packet, or nothing."""
         self._lost = False
+        self.closed = False
+        """Whether the other end has closed the connection."""
 
     def post(self, message: Message, properties: PackedProperties | None) -> int:
         """Queue a PUBLISH; its number. `properties`: None in MQTT 3.1.1. Raises ValueError for what MQTT forbids."""
@@ -114,8 +116,11 @@ class WireClient(paho.Client):
             data = sock.recv(_CHUNK_BYTES)
         except _NOT_YET:
             return MQTTErrorCode.MQTT_ERR_SUCCESS
-        except OSError:
+        except OSError as error:
+            self.closed = isinstance(error, ConnectionResetError)
             data = b""
+        else:
+            self.closed = not data
         self._lost = not data
         self._arrived += data
         rc = MQTTErrorCode.MQTT_ERR_SUCCESS
