@@ -1,22 +1,22 @@
 """The decision desk: predictions in, decided states and events out.
 
-Called on every engine thread with a batch's predictions, on camera threads with reports, and by the
-supervisor's tick; one lock keeps the order. Nothing here waits for a disk or a network.
+Called with a batch's predictions by the threads that follow the models, on camera threads with reports, and by the
+supervisor's tick; one lock keeps the order. Nothing here waits for a disk, a network or a JPEG.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from edgenode.decision.decider import UnknownRegionError
+from edgenode.evidence_lane import EvidenceLane, Picture
 from edgenode.records import (
     CameraReport,
     Decision,
@@ -62,8 +62,10 @@ class Hooks:
     on_event: Callable[[Event], None] | None = None
 
 
-Evidence = Callable[[Event, int], bytes | None]
-"""(event, frame index of its camera) to the JPEG of that frame, or None where it is gone."""
+Evidence = Callable[[Event, int], Picture | None]
+"""(event, frame index of its camera) to what makes the JPEG of that frame, or None where it is gone."""
+FLUSH_S = 0.5
+"""How long an export waits for pictures: states must not say of an event what nobody has been told."""
 
 
 class DecisionDesk:
@@ -81,6 +83,7 @@ class DecisionDesk:
         self._outlet = outlet
         self._observer = observer
         self._evidence = evidence
+        self._lane = EvidenceLane(outlet.publish_event)
         self._hooks = hooks
         self._lock = threading.Lock()
         self._frames: dict[str, deque[tuple[datetime, int]]] = {}
@@ -197,8 +200,15 @@ class DecisionDesk:
     def export(self) -> JsonObject:
         """What must survive a restart: states and open events, JSON-able."""
         with self._lock:
+            self._lane.flush(
+                FLUSH_S
+            )  # what is remembered as told must be in the outbox: none comes in between
             self._dirty = False
             return self._export()
+
+    def close(self, timeout_s: float) -> bool:
+        """Hand over the events whose pictures are still being made; whether that was done in time."""
+        return self._lane.close(timeout_s)
 
     @property
     def dirty(self) -> bool:
@@ -220,7 +230,7 @@ class DecisionDesk:
         self._stale.update(((decision.camera, decision.region), None) for decision in self._decider.current())
         self._publish_states()
 
-    def _picture(self, event: Event) -> bytes | None:
+    def _picture(self, event: Event) -> Picture | None:
         """The evidence of `event`: the frame it was captured on, or the nearest one still remembered."""
         if event.camera is None or not (recent := self._frames.get(event.camera)):
             return None
@@ -247,13 +257,8 @@ class DecisionDesk:
     def _emit(self, events: Sequence[Event]) -> None:
         for event in events:
             self._dirty = True
-            jpeg = None
-            if event.snapshot:
-                jpeg = self._picture(event)
-                if jpeg is not None:
-                    event = replace(event, evidence=hashlib.sha256(jpeg).hexdigest())
             if event.camera is not None and event.region is not None and event.event_type != EventType.UPDATE:
                 self._stale[event.camera, event.region] = None
             if self._hooks.on_event is not None:
                 self._hooks.on_event(event)
-            self._outlet.publish_event(event, jpeg)
+            self._lane.put(event, self._picture(event) if event.snapshot else None)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from edgenode.decision_setup import model_of, regions_of
 from edgenode.errors import PictureError
+from edgenode.evidence_lane import Picture
 from edgenode.records import U8, DropReason, Event
 
 if TYPE_CHECKING:
@@ -19,27 +21,30 @@ DRAWN = "drawn"
 """`rules.snapshot` that asks for the regions in the picture."""
 
 
-def evidence_picture(node: Node, event: Event, frame_index: int) -> bytes | None:
-    """The JPEG of the frame `event` was decided on, bare or with the regions drawn, as its rule asks.
+def evidence_picture(node: Node, event: Event, frame_index: int) -> Picture | None:
+    """What makes the JPEG of the frame `event` was decided on, bare or with the regions drawn, as its rule asks.
 
-    None where the frame is gone. Called under the desk's lock, on whatever thread decided.
+    None where the frame is gone. Called under the desk's lock, on whatever thread decided; what it returns holds the
+    frame, and is called by the lane of evidence.
     """
-    from edgenode.capture.snapshot import encode_snapshot
-
     if event.camera is None:
         return None
     running = node.pipeline.camera(event.camera)
     frame = running.recent_frame(frame_index) if running is not None else None
     if frame is None:
         return None
-    picture = frame.array
-    if any(rule.snapshot == DRAWN for rule in node.settings.rules if rule.name == event.rule):
-        labels = {event.region: event.label} if event.region and event.label else {}
-        picture = with_regions(node, event.camera, picture, labels)
+    drawn = any(rule.snapshot == DRAWN for rule in node.settings.rules if rule.name == event.rule)
+    labels = {event.region: event.label} if event.region and event.label else {}
+    return partial(_encoded, node, event.camera, frame.array, labels if drawn else None)
+
+
+def _encoded(node: Node, camera: str, picture: U8, labels: Mapping[str, str] | None) -> bytes | None:
+    from edgenode.capture.snapshot import encode_snapshot
+
     try:
-        return encode_snapshot(picture)
+        return encode_snapshot(picture if labels is None else with_regions(node, camera, picture, labels))
     except PictureError:
-        log.exception("camera %s: the evidence picture could not be made", event.camera)
+        log.exception("camera %s: the evidence picture could not be made", camera)
         return None
 
 

@@ -190,8 +190,8 @@ def _classify(
         for begin in range(0, len(places), max_batch):
             chunk = places[begin : begin + max_batch]
             members = tuple(samples[place] for place in chunk)
-            batch = Batch(model, members, np.stack([sample.array for sample in members]))
-            predictions = predictions_of(batch, classifier.classify(batch.array), classifier)
+            answers_of_chunk = classifier.classify(np.stack([sample.array for sample in members]))
+            predictions = predictions_of(Batch(model, members), answers_of_chunk, classifier)
             if len(predictions) < len(members):
                 raise InferenceError(f"model {model}: answered NaN or Inf near {members[0].captured_s:.3f} s")
             answers.update(zip(chunk, predictions, strict=True))

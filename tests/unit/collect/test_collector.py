@@ -24,7 +24,7 @@ from edgenode.settings import CameraSettings, RegionSettings
 from edgenode.settings.collect import CollectSettings
 from tests.unit.collect.parts import ZERO, answer, batch_of, textured
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 class Observer:

@@ -143,7 +143,7 @@ def test_what_is_done_and_what_is_refused_stands_in_the_log(caplog: pytest.LogCa
     run.offer(request)
     run.start()
     run.stop()
-    assert run.join(20.0)
+    assert run.join(60.0)
     gate().admit(asked("explain", b"x" * (MAX_REQUEST_BYTES + 1)))
     gate().admit(asked("explain", retain=True))
     lines = [record.getMessage() for record in caplog.records]

@@ -15,7 +15,17 @@ from edgenode.capture.pictures import decode_picture
 from edgenode.errors import PictureError, SourceError
 from tests.faults.fuzz_targets import TARGETS, Target
 
-INPUTS = {"configuration": 25, "picture": 300, "multipart": 150, "video": 60}
+INPUTS = {
+    "card": 150,
+    "command": 150,
+    "command_line": 50,
+    "configuration": 25,
+    "environment": 100,
+    "model": 50,
+    "multipart": 150,
+    "picture": 300,
+    "video": 60,
+}
 
 
 @pytest.fixture(scope="module", params=sorted(TARGETS))
