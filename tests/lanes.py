@@ -1,8 +1,8 @@
 """How the suite is shared out between processes (`pytest -n 3`, as `make test` does), and what may run twice.
 
-Tests in real time wait for servers most of the time: they follow one another in two lanes, and the files of the others are
-worked off beside them, by the next process that is free. With `--rerun-real-time` a real-time test that fails is run once
-more, and the summary shows it with its failure (docs/decisions/0096-one-rerun.md).
+Tests in real time wait for servers most of the time: they follow one another in two lanes, and the files of the others
+are worked off beside them, by the next process that is free. With `--rerun-real-time` a real-time test that fails is
+run once more, and the summary shows it with its failure (docs/decisions/0096-one-rerun.md).
 """
 
 from __future__ import annotations
