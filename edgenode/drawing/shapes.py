@@ -104,4 +104,5 @@ def _toml(value: Any) -> str:
         return "[" + ", ".join(map(_toml, value)) + "]"
     if isinstance(value, float):
         return str(round(value, _ROUND))
-    return json.dumps(value, ensure_ascii=False)
+    # JSON's strings are TOML's but for one character, which TOML wants escaped
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
