@@ -67,10 +67,10 @@ soak: $(VENV)/.dev ## a node under a fault every ten seconds, and whether anythi
 	@scripts/system-packages.sh
 	@$(BIN)/python -m tests.faults.soak --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
 
-fuzz: $(VENV)/.dev ## 100,000 damaged configurations, pictures, MJPEG streams and videos (INPUTS=100000 SEED=1)
-	@for target in configuration picture multipart video; do \
-		$(BIN)/python -m tests.faults.fuzz $$target --inputs $(or $(INPUTS),100000) $(if $(SEED),--seed $(SEED)); \
-	done
+fuzz: $(VENV)/.dev ## 100,000 damaged inputs of each of ten kinds, from configurations to videos (INPUTS=100000 SEED=1)
+	@failed=0; for target in $$($(BIN)/python -m tests.faults.fuzz --list); do \
+		$(BIN)/python -m tests.faults.fuzz $$target --inputs $(or $(INPUTS),100000) $(if $(SEED),--seed $(SEED)) || failed=1; \
+	done; exit $$failed
 
 demo-models: $(VENV)/.dev ## teach the demo's models anew, from the drawn scenes
 	@$(BIN)/python -m trainer.scene_models edgenode/demo/models

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from edgenode.clock import SystemClock
-from edgenode.config_file import load
+from edgenode.configuration.file import load
 from edgenode.errors import EdgeNodeError
-from edgenode.node import Node
+from edgenode.node.node import Node
 from tests.clips import write_clip
 from tests.models import DEFECTS, ENDLESS, make_model
 from tests.system.daemon import PATIENCE_S, REPOSITORY, eventually

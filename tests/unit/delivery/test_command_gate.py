@@ -18,7 +18,7 @@ from edgenode.clock import ManualClock
 from edgenode.delivery.commands import BURST_S, MAX_REQUEST_BYTES, CommandRequest, CommandWorker, Gate
 from edgenode.delivery.link_options import Received, received
 from edgenode.delivery.topics import Topics
-from edgenode.node_commands import VERBS
+from edgenode.node.commands import VERBS
 from edgenode.records import JsonObject, Message
 from edgenode.settings import CommandSettings
 

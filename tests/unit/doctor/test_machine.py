@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from edgenode.config_file import LoadedSettings, load
+from edgenode.configuration.file import LoadedSettings, load
 from edgenode.doctor.finding import Finding, Level
 from edgenode.doctor.machine import ClockWatch, examine_disk, examine_energy, examine_limits, file_system
 from edgenode.doctor.service import examine_port, examine_secrets, examine_service, running_process
 from edgenode.doctor.unit import Unit
-from edgenode.memory import StateDirectory
+from edgenode.node.memory import StateDirectory
 
 
 def loaded(folder: Path, text: str) -> LoadedSettings:

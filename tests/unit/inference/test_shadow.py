@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -59,8 +60,8 @@ class Stage:
 
     def answered(self, *levels: int) -> tuple[Batch, Outputs]:
         array = np.stack([np.full((8, 8, 3), level, dtype=np.uint8) for level in levels])
-        samples = tuple(sample(index=index) for index in range(len(levels)))
-        return Batch("tiny", samples, array), self.serving.classify(array)
+        samples = tuple(replace(sample(index=index), array=picture) for index, picture in enumerate(array))
+        return Batch("tiny", samples), self.serving.classify(array)
 
     def end(self) -> None:
         for shadow in self.shadows:
