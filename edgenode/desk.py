@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
+from edgenode.decision.decider import UnknownRegionError
 from edgenode.evidence_lane import EvidenceLane, Picture
 from edgenode.records import (
     CameraReport,
@@ -86,7 +87,8 @@ class DecisionDesk:
         self._hooks = hooks
         self._lock = threading.Lock()
         self._frames: dict[str, deque[tuple[datetime, int]]] = {}
-        self._open_event: dict[tuple[str, str], str] = {}
+        self._stale: dict[tuple[str, str], None] = {}
+        """Regions whose published state is no longer theirs: another label, or another open event."""
         self._drift: dict[str, ModelDrift] = {}
         self._told: dict[str, str] = {}
         """What each camera was said to be last, in the trace."""
@@ -127,9 +129,14 @@ class DecisionDesk:
                 self._outlet.publish_classification(prediction)
                 recent = self._frames.setdefault(prediction.camera, deque(maxlen=FRAMES_REMEMBERED))
                 recent.append((prediction.captured_at, prediction.frame_index))
-                self._follow(self._decider.observe(prediction))
+                try:
+                    decision = self._decider.observe(prediction)
+                except UnknownRegionError:
+                    continue  # a reload took the region away; the others of the batch must not go with it
+                self._follow(decision)
             newest = max(predictions, key=lambda prediction: prediction.captured_s)
             self._emit(self._rules.tick(newest.captured_s, newest.captured_at))
+            self._publish_states()
         self._observer.stage_seconds("decide", time.perf_counter() - begun)
 
     def report(self, report: CameraReport, now_s: float, now_at: datetime) -> None:
@@ -142,6 +149,7 @@ class DecisionDesk:
                 self._rules.trace.note(report.camera, now_at, f"the camera is {told}")
             for decision in self._decider.observe_camera(report, now_s, now_at):
                 self._follow(decision)
+            self._publish_states()
 
     def tick(self, now_s: float, now_at: datetime) -> None:
         """Let time pass for the rules: dwell and cooldown end without a new sample. Called by the supervisor,
@@ -149,10 +157,12 @@ class DecisionDesk:
         """
         with self._lock:
             self._emit(self._rules.tick(now_s, now_at))
+            self._publish_states()
 
     def set_rule_enabled(self, rule: str, enabled: bool, now_s: float, now_at: datetime) -> None:
         with self._lock:
             self._emit(self._rules.set_enabled(rule, enabled, now_s, now_at))
+            self._publish_states()
 
     def swap(self, decider: Decider, rules: RuleSet, now_s: float, now_at: datetime) -> None:
         """Continue with other rules; the states and open events that both know are carried over."""
@@ -189,8 +199,10 @@ class DecisionDesk:
 
     def export(self) -> JsonObject:
         """What must survive a restart: states and open events, JSON-able."""
-        self._lane.flush(FLUSH_S)
         with self._lock:
+            self._lane.flush(
+                FLUSH_S
+            )  # what is remembered as told must be in the outbox: none comes in between
             self._dirty = False
             return self._export()
 
@@ -214,9 +226,9 @@ class DecisionDesk:
         except (KeyError, TypeError, ValueError):
             log.exception("the remembered states do not fit and are left aside")
             return
-        for decision in self._decider.current():
-            self._outlet.publish_region_state(decision, None)
         self._emit(events)
+        self._stale.update(((decision.camera, decision.region), None) for decision in self._decider.current())
+        self._publish_states()
 
     def _picture(self, event: Event) -> Picture | None:
         """The evidence of `event`: the frame it was captured on, or the nearest one still remembered."""
@@ -232,17 +244,21 @@ class DecisionDesk:
         self._emit(events)
         if decision.changed:
             self._dirty = True
-            event_id = self._open_event.get((decision.camera, decision.region))
-            self._outlet.publish_region_state(decision, event_id)
+            self._stale[decision.camera, decision.region] = None
+
+    def _publish_states(self) -> None:
+        """After all that one moment brought: the label and the event about it stand in one message."""
+        for camera, region in self._stale:
+            decision = self._decider.latest(camera, region)
+            if decision is not None:
+                self._outlet.publish_region_state(decision, self._rules.event_about(camera, region))
+        self._stale.clear()
 
     def _emit(self, events: Sequence[Event]) -> None:
         for event in events:
             self._dirty = True
-            if event.camera is not None and event.region is not None:
-                if event.event_type is EventType.END:
-                    self._open_event.pop((event.camera, event.region), None)
-                else:
-                    self._open_event[event.camera, event.region] = event.id
+            if event.camera is not None and event.region is not None and event.event_type != EventType.UPDATE:
+                self._stale[event.camera, event.region] = None
             if self._hooks.on_event is not None:
                 self._hooks.on_event(event)
             self._lane.put(event, self._picture(event) if event.snapshot else None)

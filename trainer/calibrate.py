@@ -17,18 +17,18 @@ from torch import Tensor
 
 LOWEST, HIGHEST = 0.05, 20.0
 USUAL = 0.4
-"""How far below 0 log T is expected before any picture is seen: seldom below T = 0.45."""
+"""How far below its expected value log T may well lie before any picture is seen."""
 
 
-def temperature(logits: Tensor, labels: NDArray[Any]) -> float:
+def temperature(logits: Tensor, labels: NDArray[Any], smoothing: float = 0.0) -> float:
     """The T in 0.05 to 20 with the least negative log-likelihood of `labels` given `logits` / T.
 
     `logits` is float [N, K]; `labels` int64 [N], or float [N, K] of zeros and ones (then each label's sigmoid is
     scaled). Golden-section search over log T: in 1/T the likelihood is convex, so there is one minimum. On a
     validation part without a single mistake the likelihood has none (T runs to its lower end, probabilities to
     1); one imagined mistake in proportion 1 / (N + 2) keeps it honest. Few pictures, on which the best epoch was
-    chosen too, may make answers humbler but not much surer: below 1, log T has a normal prior of spread USUAL, which
-    many pictures outweigh.
+    chosen too, may make answers humbler but not much surer: below what is expected of a network trained with label
+    `smoothing`, log T has a normal prior of spread USUAL, which many pictures outweigh.
     """
     if len(logits) == 0:
         return 1.0
@@ -36,14 +36,16 @@ def temperature(logits: Tensor, labels: NDArray[Any]) -> float:
     doubt = 1.0 / (len(logits) + 2)
     wanted = _targets(labels, logits.shape[1], doubt)
 
-    decisions = len(logits) * (logits.shape[1] if labels.ndim == 2 else 1)
+    multi_label = labels.ndim == 2
+    decisions = len(logits) * (logits.shape[1] if multi_label else 1)
+    expected = math.log(expected_temperature(smoothing, doubt, 2 if multi_label else logits.shape[1]))
 
     def cost(log_t: float) -> float:
         scaled = logits / math.exp(log_t)
-        expected = (min(log_t, 0.0) / USUAL) ** 2 / 2 / decisions
-        if labels.ndim == 2:
-            return expected + float(functional.binary_cross_entropy_with_logits(scaled, wanted))
-        return expected + float(-(wanted * functional.log_softmax(scaled, 1)).sum(1).mean())
+        unusual = (min(log_t - expected, 0.0) / USUAL) ** 2 / 2 / decisions
+        if multi_label:
+            return unusual + float(functional.binary_cross_entropy_with_logits(scaled, wanted))
+        return unusual + float(-(wanted * functional.log_softmax(scaled, 1)).sum(1).mean())
 
     ratio = (math.sqrt(5.0) - 1.0) / 2.0
     low, high = math.log(LOWEST), math.log(HIGHEST)
@@ -59,6 +61,19 @@ def temperature(logits: Tensor, labels: NDArray[Any]) -> float:
             right = low + ratio * (high - low)
             at_right = cost(right)
     return math.exp((low + high) / 2)
+
+
+def expected_temperature(smoothing: float, doubt: float, classes: int) -> float:
+    """The T that makes an answer as sure as `doubt` lets it be, where label `smoothing` kept the logits small.
+
+    Where it is sure, a network trained on labels smoothed by e answers 1 - e + e / K: the logits are
+    ln(1 + K (1 - e) / e) apart. At most 1: no smoothing is a reason to be humbler.
+    """
+
+    def apart(share: float) -> float:
+        return math.log1p(classes * (1.0 - share) / share)
+
+    return min(1.0, apart(smoothing) / apart(doubt)) if smoothing > 0 else 1.0
 
 
 def probabilities(logits: Tensor, temperature: float, multi_label: bool) -> NDArray[np.float32]:

@@ -15,7 +15,7 @@ import click
 from edgenode.errors import EdgeNodeError
 
 if TYPE_CHECKING:
-    from trainer.fit import FitOptions
+    from trainer.fit_options import FitOptions
 
 # torch's threads wait by spinning; beside any other load (a node on the same gateway) that made an epoch up to
 # thirteen times as long. Read when torch is first imported, which no command has done yet.
@@ -213,7 +213,7 @@ def quantise(model: Path, data: Path, out: Path, **values: Any) -> None:
 def fit_options(out: Path, values: dict[str, Any]) -> FitOptions:
     """The options of a fit from the command line's."""
     from trainer.augment import Augment
-    from trainer.fit import FitOptions
+    from trainer.fit_options import FitOptions
     from trainer.options import TrainOptions
     from trainer.preparation import InputOptions, model_name
 

@@ -169,7 +169,7 @@ def attest_model(model: Path, out: Path, comparison: ComparisonCard) -> None:
     other bytes. Raises ModelError."""
     import onnx
 
-    from trainer.checkpoint import write_atomically
+    from trainer.files import write_file
     from trainer.onnx_graph import card_of
 
     graph = onnx.load(str(model))
@@ -180,7 +180,7 @@ def attest_model(model: Path, out: Path, comparison: ComparisonCard) -> None:
     del graph.metadata_props[:]
     onnx.helper.set_model_props(graph, {METADATA_KEY: told.to_json()})
     content = graph.SerializeToString(deterministic=True)
-    write_atomically(out, lambda file: file.write(content))
+    write_file(out, content)
     Classifier.load(out).close()
 
 

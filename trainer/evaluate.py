@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from edgenode.errors import DataError
 from edgenode.inference.card import ModelCard
 from edgenode.inference.classifier import Classifier, ClassifierOptions
-from edgenode.records import F32, U8, ModelIdentity
+from edgenode.records import F32, ModelIdentity
+from trainer.classify import classify_all
 from trainer.dataset import Dataset, load_arrays, load_dataset, manifest_sha256
 from trainer.metrics import EvaluationResult, confident_wrongs, evaluate_probabilities
 from trainer.reading import Progress
 from trainer.terminal import progress_bar
 
 Choice = Literal["auto", "all", "train", "val", "test"]
-_BATCH = 64
 _RUN_TIMEOUT_S = 300.0
 
 
@@ -67,24 +67,6 @@ def answers_of(model: Path, dataset: Dataset, threads: int = 2, progress: Progre
         images = load_arrays(dataset, classifier.card.input).images
         probabilities, embedding = classify_all(classifier, images, progress)
         return Answers(classifier.card, classifier.identity, dataset, probabilities, embedding, labels)
-
-
-def classify_all(
-    classifier: Classifier, images: U8, progress: Progress | None = None
-) -> tuple[F32, F32 | None]:
-    """(probabilities [N, K], embedding [N, D] or None) for uint8 [N, H, W, C], in batches."""
-    outputs = []
-    for start in range(0, len(images), _BATCH):
-        outputs.append(classifier.classify(images[start : start + _BATCH]))
-        if progress is not None:
-            progress(min(start + _BATCH, len(images)), len(images))
-    if not outputs:
-        raise DataError("there are no pictures to classify")
-    embeddings = [output.embedding for output in outputs if output.embedding is not None]
-    return (
-        np.concatenate([output.probabilities for output in outputs]),
-        np.concatenate(embeddings) if embeddings else None,
-    )
 
 
 def aligned_labels(dataset: Dataset, card: ModelCard, model: str) -> NDArray[Any]:

@@ -12,7 +12,7 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -41,10 +41,10 @@ from edgenode.inference.card import (
     golden_input,
     golden_vector,
 )
-from edgenode.inference.classifier import Classifier, ClassifierOptions
 from edgenode.records import F32, U8
 from trainer.architectures import parameter_count
-from trainer.checkpoint import write_atomically
+from trainer.classify import classify_with
+from trainer.files import write_file
 from trainer.networks import Classic, Edge, Network, Residual
 from trainer.onnx_graph import pool_globally, strip
 
@@ -196,7 +196,7 @@ def write_model(
     del model.metadata_props[:]
     onnx.helper.set_model_props(model, {METADATA_KEY: card.to_json()})
     content = model.SerializeToString(deterministic=True)
-    write_atomically(path, lambda file: file.write(content))
+    write_file(path, content)
     return card
 
 
@@ -210,8 +210,7 @@ def export(network: Network, path: Path, facts: CardFacts, temperature: float, p
     deployed = deployable(network, temperature, multi_label)
     graph = graph_of(deployed, facts.input.shape)
     training = facts.training.model_copy(update={"parameters": parameter_count(network)})
-    facts = CardFacts(**{name: getattr(facts, name) for name in CardFacts.__slots__} | {"training": training})
-    card = write_model(graph, path, facts, temperature)
+    card = write_model(graph, path, replace(facts, training=training), temperature)
     if len(pictures):
         check_parity(network, temperature, multi_label, path, pictures)
     return card
@@ -223,7 +222,7 @@ def check_parity(network: Network, temperature: float, multi_label: bool, path: 
     from trainer.train import logits_of
 
     expected = probabilities(logits_of(network, pictures), temperature, multi_label)
-    seen = classify_all(path, pictures)
+    seen, _ = classify_with(path, pictures)
     worst = float(np.abs(expected - seen).max())
     if worst > PARITY:
         raise ModelError(f"{path}: the exported graph differs from torch by {worst:.2g} in a probability")
@@ -232,28 +231,6 @@ def check_parity(network: Network, temperature: float, multi_label: bool, path: 
     if bool(((expected.argmax(1) != seen.argmax(1)) & ~tied).any()):
         raise ModelError(f"{path}: the exported graph names another label than torch")
     return worst
-
-
-def classify_all(path: Path, pictures: U8, batch: int = 64, threads: int = 1) -> F32:
-    """The node's own classifier on all `pictures`, float32 [N, K]."""
-    classifier = Classifier.load(path, ClassifierOptions(threads=threads))
-    try:
-        parts = [
-            classifier.classify(pictures[i : i + batch]).probabilities for i in range(0, len(pictures), batch)
-        ]
-    finally:
-        classifier.close()
-    return np.concatenate(parts)
-
-
-def embeddings_of(path: Path, pictures: U8, batch: int = 64) -> F32 | None:
-    """float32 [N, D] of the node's own classifier on all `pictures`; None where the file gives no embedding."""
-    with Classifier.load(path, ClassifierOptions()) as classifier:
-        parts = [
-            classifier.classify(pictures[i : i + batch]).embedding for i in range(0, len(pictures), batch)
-        ]
-    found = [part for part in parts if part is not None]
-    return np.concatenate(found) if found and len(found) == len(parts) else None
 
 
 def run_graph(graph: onnx.ModelProto, images: U8) -> F32:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 
-def write_file(path: Path, data: bytes) -> None:
-    """Makes `data` the content of `path`, through a synced file beside it and a rename. Raises OSError;
-    what was there is then untouched."""
+def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Calls `write` with a file that becomes `path` once it is complete and on the disk. Raises OSError; what was
+    there is then untouched."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:60]}.")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            write(file)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(name, 0o644)
@@ -22,3 +24,8 @@ def write_file(path: Path, data: bytes) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Makes `data` the content of `path`, as `write_atomically` does."""
+    write_atomically(path, lambda file: file.write(data))

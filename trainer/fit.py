@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import onnx
@@ -16,23 +16,21 @@ from edgenode.errors import DataError
 from edgenode.inference.card import DriftReference, ModelCard, Quantisation, Training, embedding_reference
 from edgenode.records import F32
 from trainer.calibrate import probabilities, temperature
+from trainer.classify import classify_with
 from trainer.diagnose import Finding, diagnose
-from trainer.distill import FileTeacher
 from trainer.export import (
     CardFacts,
-    classify_all,
-    embeddings_of,
     export,
     facts_of,
     library_versions,
     write_model,
 )
+from trainer.fit_options import FitOptions
+from trainer.learning import train_network
 from trainer.metrics import EvaluationResult, choose_abstain, choose_thresholds, evaluate_probabilities
-from trainer.networks import Network, NetworkSpec
 from trainer.onnx_graph import card_of, strip
-from trainer.options import Hooks, Trained, TrainingInterrupted, TrainOptions
-from trainer.preparation import InputOptions, Prepared, prepare_data
-from trainer.prune import prune
+from trainer.options import Hooks, Trained
+from trainer.preparation import Prepared, prepare_data
 from trainer.quantise import (
     GOLDEN_TOLERANCE,
     SideBySide,
@@ -42,34 +40,13 @@ from trainer.quantise import (
     side_by_side,
     wins,
 )
-from trainer.train import logits_of, train
+from trainer.train import logits_of
 
 DRIFT_BINS = 20
 EMBEDDINGS_NEEDED = 100
 """With fewer validation pictures, a histogram of the embedding would be mostly noise and is left out."""
 EMBEDDING_BINS = 10
 """Half of them under five times as many pictures: the index of n reference pictures is about (bins - 1) / n off."""
-FINE_TUNE = 0.3
-"""Part of the epochs (and of the learning rate) that a pruned network is trained on for."""
-
-
-@dataclass(frozen=True, slots=True)
-class FitOptions:
-    """What `fit` does beyond training."""
-
-    train: TrainOptions = field(default_factory=TrainOptions)
-    input: InputOptions = field(default_factory=InputOptions)
-    name: str = "model"
-    version: str = "1"
-    description: str = ""
-    quantise: Literal["auto", "never", "always"] = "auto"
-    tolerance: float = 0.003
-    """Accuracy that INT8 or pruning may cost on the validation part, as a fraction."""
-    precision: float = 0.95
-    """That each label's threshold is chosen for."""
-    prune: float = 0.0
-    """Fraction of inner channels to take out; kept only where accuracy keeps within the tolerance."""
-    teacher: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,27 +85,6 @@ def fit(
     return prepared, finish(prepared, trained, out, options, notes)
 
 
-def train_network(prepared: Prepared, options: FitOptions, hooks: Hooks) -> tuple[Trained, tuple[str, ...]]:
-    """The training alone, with teacher and pruning where asked for, and what was decided on the way."""
-    height, width, channels = prepared.input.shape
-    spec = NetworkSpec(options.train.architecture, len(prepared.dataset.labels), height, width, channels)
-    note = {"labels": "\n".join(prepared.dataset.labels), "input": prepared.input.model_dump_json()}
-    hooks = replace(hooks, note={**note, "manifest_sha256": prepared.manifest_sha256, **hooks.note})
-    if options.teacher is None:
-        trained = train(spec, prepared.train, prepared.val, options.train, hooks)
-    else:
-        teacher = FileTeacher(options.teacher, prepared.dataset.labels)
-        try:
-            trained = train(
-                spec, prepared.train, prepared.val, options.train, replace(hooks, teacher=teacher)
-            )
-        finally:
-            teacher.close()
-    if not options.prune:
-        return trained, ()
-    return _pruned(prepared, trained, options, hooks)
-
-
 def finish(
     prepared: Prepared, trained: Trained, out: Path, options: FitOptions, notes: tuple[str, ...] = ()
 ) -> Fitted:
@@ -137,7 +93,8 @@ def finish(
     network, val, test = trained.network, prepared.val, prepared.test
     if not len(test.labels):
         raise DataError("the test part is empty; give more pictures")
-    scale = temperature(logits_of(network, val.images), val.labels)
+    smoothing = 0.0 if options.teacher else trained.options.label_smoothing
+    scale = temperature(logits_of(network, val.images), val.labels, smoothing)
     facts = CardFacts(
         name=options.name,
         version=options.version,
@@ -157,14 +114,16 @@ def finish(
             comparison = side_by_side(float_path, int8_path, val.images, val.labels)
             quantised = options.quantise == "always" or wins(comparison, options.tolerance)
         chosen = int8_path if quantised else float_path
-        val_answers, test_answers = classify_all(chosen, val.images), classify_all(chosen, test.images)
+        (val_answers, embeddings), (test_answers, _) = (
+            classify_with(chosen, part.images) for part in (val, test)
+        )
         labels = prepared.dataset.labels
         evaluation = evaluate_probabilities(test_answers, test.labels, labels)
         plain = probabilities(logits_of(network, test.images), 1.0, multi_label)
         uncalibrated = evaluate_probabilities(plain, test.labels, labels)
         quantisation = None
         if quantised and comparison is not None:
-            float_answers = classify_all(float_path, test.images)
+            float_answers, _ = classify_with(float_path, test.images)
             quantisation = Quantisation(
                 scheme="int8-qdq",
                 accuracy_change=paired_change(
@@ -182,12 +141,12 @@ def finish(
             thresholds=choose_thresholds(val_answers, val.labels, labels, options.precision),
             abstain_below=choose_abstain(val_answers, val.labels),
             evaluation=evaluation.to_card(prepared.test_sha256, uncalibrated.ece),
-            drift=drift_reference(val_answers, embeddings_of(chosen, val.images)),
+            drift=drift_reference(val_answers, embeddings),
         )
         final = Path(directory) / "final.onnx"
         tolerance = GOLDEN_TOLERANCE if quantised else 1e-3
         card = write_model(graph, final, facts, scale, quantisation=quantisation, tolerance=tolerance)
-        classify_all(final, test.images[:1])  # the node's own reader accepts the file as it will lie there
+        classify_with(final, test.images[:1])  # the node's own reader accepts the file as it will lie there
         os.replace(final, out)
     return Fitted(
         card=card,
@@ -248,38 +207,3 @@ def drift_reference(answers: F32, embeddings: F32 | None) -> DriftReference:
         embedding_std=[round(float(v), 5) for v in wide.std(axis=0)],
         embedding=embedding_reference(embeddings, bins=bins) if enough else None,
     )
-
-
-def _pruned(
-    prepared: Prepared, trained: Trained, options: FitOptions, hooks: Hooks
-) -> tuple[Trained, tuple[str, ...]]:
-    """The pruned and fine-tuned training where it keeps accuracy, else the one given; and a line that says which."""
-    smaller = prune(trained.network, options.prune)
-    rate = FINE_TUNE * trained.options.learning_rate if trained.options.learning_rate else None
-    tuned_options = replace(
-        options.train,
-        epochs=max(5, round(FINE_TUNE * len(trained.history))),
-        learning_rate=rate,
-        budget_s=None,
-    )
-    fine_tuning = replace(hooks, start=smaller.state_dict(), checkpoint=None)
-    try:
-        tuned = train(smaller.spec, prepared.train, prepared.val, tuned_options, fine_tuning)
-    except TrainingInterrupted as interruption:  # what was trained before is whole in its checkpoint
-        raise TrainingInterrupted(hooks.checkpoint) from interruption
-    before = _accuracy(trained.network, prepared)
-    after = _accuracy(tuned.network, prepared)
-    shown = (
-        f"pruning {options.prune:.0%} of the inner channels: validation accuracy {before:.2%} → {after:.2%}"
-    )
-    if after < before - options.tolerance - 1e-9:
-        return trained, (f"{shown}; not kept",)
-    history = trained.history + tuned.history
-    merged = replace(tuned, history=history, duration_s=trained.duration_s + tuned.duration_s)
-    return merged, (f"{shown}; kept, channels {' '.join(map(str, smaller.spec.inner))}",)
-
-
-def _accuracy(network: Network, prepared: Prepared) -> float:
-    multi_label = prepared.dataset.task == "multi_label"
-    answers = probabilities(logits_of(network, prepared.val.images), 1.0, multi_label)
-    return float(correct(answers, prepared.val.labels).mean())

@@ -48,6 +48,7 @@ from trainer.onnx_foreign import (
     read_foreign,
     upgrade,
 )
+from trainer.preparation import model_name
 
 Color = Literal["rgb", "bgr", "grey"]
 _PARITY = 1e-4
@@ -286,7 +287,7 @@ def _size(_context: click.Context, _option: click.Parameter, value: str | None) 
 )
 def import_command(source: Path, labels: Path, out: Path, **values: Any) -> None:
     """Turn the ONNX classifier SOURCE, of any origin, into a model file."""
-    name = values["name"] or "".join(c if c.isalnum() else "_" for c in out.stem.lower()).strip("_")
+    name = values["name"] or model_name(out)
     options = ImportOptions(
         labels=read_labels(labels),
         name=name,

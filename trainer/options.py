@@ -73,6 +73,9 @@ class TrainOptions:
     """Distillation: weight of the teacher's answers against the labels."""
 
 
+Ending = Literal["complete", "plateau", "budget", "interrupted"]
+
+
 @dataclass(frozen=True, slots=True)
 class EpochRecord:
     """One line of the training's curves. `train_*` is on unaugmented pictures of the training part."""
@@ -97,7 +100,7 @@ class Trained:
     epochs: int
     """As planned."""
     duration_s: float
-    ended: Literal["complete", "plateau", "budget"]
+    ended: Ending
     options: TrainOptions
 
 

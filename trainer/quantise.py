@@ -31,6 +31,7 @@ from edgenode.errors import ModelError
 from edgenode.inference.card import INPUT_NAME, Interval, ModelCard, Quantisation
 from edgenode.inference.classifier import Classifier, ClassifierOptions
 from edgenode.records import F32, U8
+from trainer.classify import classify_all
 from trainer.onnx_graph import before_nth, card_of, kinds_between, last_of, strip
 
 WEIGHTED = frozenset({"Conv", "Gemm", "MatMul"})
@@ -121,8 +122,8 @@ def side_by_side(
     float_model = Classifier.load(float_path, ClassifierOptions())
     int8_model = Classifier.load(int8_path, ClassifierOptions())
     try:
-        float_right = correct(_answers(float_model, images), labels)
-        int8_right = correct(_answers(int8_model, images), labels)
+        float_right = correct(classify_all(float_model, images)[0], labels)
+        int8_right = correct(classify_all(int8_model, images)[0], labels)
         one = images[:1]
         float_times, int8_times = [], []
         for _ in range(rounds):
@@ -164,13 +165,6 @@ class _Reader:
     def get_next(self) -> dict[str, U8] | None:
         batch = next(self._batches, None)
         return None if batch is None else {INPUT_NAME: batch}
-
-
-def _answers(model: Classifier, images: U8, batch: int = 32) -> F32:
-    parts = [
-        model.classify(images[start : start + batch]).probabilities for start in range(0, len(images), batch)
-    ]
-    return np.concatenate(parts)
 
 
 def correct(probabilities: F32, labels: NDArray[Any]) -> NDArray[np.float64]:

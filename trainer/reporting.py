@@ -10,8 +10,11 @@ import torch
 from edgenode.errors import PictureError
 from edgenode.records import U8
 from trainer.augment import Augmenter
-from trainer.fit import FitOptions, Fitted
+from trainer.files import write_file
+from trainer.fit import Fitted
+from trainer.fit_options import FitOptions
 from trainer.inspection import inspect_dataset
+from trainer.manifest import manifest_csv
 from trainer.metrics import confident_wrongs
 from trainer.preparation import Prepared
 from trainer.quantise import SideBySide
@@ -25,7 +28,9 @@ SAMPLES = 40
 
 
 def report_of_fit(directory: Path, prepared: Prepared, fitted: Fitted, options: FitOptions) -> Path:
-    """Writes the report of one `fit` into `directory`; returns its page. Raises OSError."""
+    """Writes the report of one `fit` into `directory`, with the split as a manifest (`split.csv`, which
+    `load_dataset` reads beside the data); returns its page. Raises OSError."""
+    write_file(directory / "split.csv", manifest_csv(prepared.split).encode())
     multi_label = prepared.dataset.task == "multi_label"
     comparison = fitted.comparison
     return write_report(

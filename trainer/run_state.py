@@ -15,7 +15,7 @@ from trainer import checkpoint
 from trainer.architectures import build
 from trainer.networks import Network, NetworkSpec
 from trainer.optimisation import MovingAverage
-from trainer.options import EpochRecord, TrainOptions
+from trainer.options import Ending, EpochRecord, TrainOptions
 
 
 @dataclass(slots=True)
@@ -30,6 +30,7 @@ class Run:
     best: dict[str, Tensor] = field(default_factory=dict)
     best_epoch: int = -1
     best_loss: float = float("inf")
+    ended: Ending = "interrupted"
 
     def keep(self, record: EpochRecord, average: MovingAverage) -> None:
         self.history.append(record)
@@ -46,6 +47,7 @@ class Stored:
     history: tuple[EpochRecord, ...]
     best_epoch: int
     elapsed_s: float
+    ended: Ending
     options: dict[str, Any]
     note: dict[str, str]
 
@@ -63,13 +65,23 @@ def best_of(path: Path) -> Stored:
     network.eval()
     history = tuple(EpochRecord(**record) for record in run["history"])
     return Stored(
-        network, history, run["best_epoch"], run["elapsed_s"], content["identity"]["options"], content["note"]
+        network=network,
+        history=history,
+        best_epoch=run["best_epoch"],
+        elapsed_s=run["elapsed_s"],
+        ended=run["ended"],
+        options=content["options"],
+        note=content["note"],
     )
 
 
 def _identity(spec: NetworkSpec, options: TrainOptions) -> dict[str, Any]:
-    """What must be alike for a checkpoint to be continued."""
-    return {"network": spec.to_dict(), "options": asdict(options)}
+    """What must be alike for a checkpoint to be continued.
+
+    Of a budget only that there is one: what is left of it for the training hangs on how long reading took.
+    """
+    compared = asdict(options) | {"budget_s": options.budget_s is not None}
+    return {"network": spec.to_dict(), "options": compared}
 
 
 def save(
@@ -86,6 +98,7 @@ def save(
     content = {
         "note": dict(note),
         "identity": _identity(spec, options),
+        "options": asdict(options),
         "built": network.spec.to_dict(),
         "weights": network.state_dict(),
         "optimiser": optimiser.state_dict(),

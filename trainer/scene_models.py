@@ -14,7 +14,9 @@ import click
 from edgenode.errors import EdgeNodeError
 from edgenode.inference.card import InputSpec, ModelCard
 from trainer.augment import Augment
-from trainer.fit import FitOptions, finish, train_network
+from trainer.fit import finish
+from trainer.fit_options import FitOptions
+from trainer.learning import train_network
 from trainer.options import Hooks, TrainOptions
 from trainer.preparation import InputOptions, prepare_data
 from trainer.scenes import SCENE_MODELS, SceneModel, write_folders

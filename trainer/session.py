@@ -18,8 +18,10 @@ from edgenode.inference.card import InputSpec, Quantisation
 from trainer import distributed
 from trainer.display import Display
 from trainer.distributed import World
-from trainer.fit import FitOptions, Fitted, finish, train_network
+from trainer.fit import Fitted, finish
+from trainer.fit_options import FitOptions
 from trainer.interruption import stop_on_signal
+from trainer.learning import train_network
 from trainer.options import EpochRecord, Hooks, Trained, TrainingInterrupted, TrainOptions
 from trainer.preparation import InputOptions, Prepared, model_name, prepare_data
 from trainer.quantise import SideBySide, quantise, side_by_side, wins
@@ -91,7 +93,7 @@ def run_export(checkpoint: Path, data: Path, out: Path, values: dict[str, Any]) 
         best_epoch=stored.best_epoch,
         epochs=len(stored.history),
         duration_s=stored.elapsed_s,
-        ended="complete",
+        ended=stored.ended,
         options=options,
     )
     fit_options = FitOptions(

@@ -13,7 +13,7 @@ import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -93,7 +93,6 @@ def train(
         run = resume(hooks.checkpoint, spec, options, network, optimiser, average)
     started = hooks.now() - run.elapsed_s
     saved = hooks.now()
-    ended: Literal["complete", "plateau", "budget"] = "complete"
     precise = _autocast(options.precision, device)
 
     while run.step < steps:
@@ -138,6 +137,8 @@ def train(
         stop = agree(float(hooks.stop()), world) > 0
         expected = min(epochs, max(1.0, (epoch + 1) / max(progress, 1e-9)))  # as many as the budget lets pass
         finished = run.step >= steps or out_of_time or _plateau(run, options, expected)
+        if finished:
+            run.ended = "budget" if out_of_time else "complete" if run.step >= steps else "plateau"
         if hooks.checkpoint is not None and world.leads:
             due = record is not None and hooks.now() - saved >= hooks.checkpoint_every_s
             if due or stop or finished:
@@ -152,13 +153,13 @@ def train(
         if stop and not finished:
             raise TrainingInterrupted(hooks.checkpoint)
         if finished:
-            ended = "budget" if out_of_time else "complete" if run.step >= steps else "plateau"
             break
 
     final = build(network.spec)
     final.load_state_dict({name: tensor.cpu() for name, tensor in run.best.items()})
     final.eval()
-    return Trained(final, tuple(run.history), run.best_epoch, epochs, hooks.now() - started, ended, options)
+    seconds = hooks.now() - started
+    return Trained(final, tuple(run.history), run.best_epoch, epochs, seconds, run.ended, options)
 
 
 @torch.no_grad()
@@ -273,6 +274,10 @@ def _plateau(run: Run, options: TrainOptions, epochs: float) -> bool:
 def _device(wanted: str) -> torch.device:
     if wanted == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise DataError(
+            "--device cuda: torch finds no GPU here; leave the option out or install torch for it"
+        )
     return torch.device(wanted)
 
 

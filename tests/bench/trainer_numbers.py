@@ -23,8 +23,9 @@ import numpy as np
 from edgenode.inference.card import InputSpec
 from edgenode.inference.classifier import Classifier, ClassifierOptions
 from trainer.augment import Augment
-from trainer.checkpoint import write_atomically
-from trainer.fit import FitOptions, finish, fit
+from trainer.files import write_file
+from trainer.fit import finish, fit
+from trainer.fit_options import FitOptions
 from trainer.options import TrainOptions
 from trainer.preparation import InputOptions
 
@@ -90,16 +91,12 @@ class Row:
     confusion: list[list[int]] = field(default_factory=list)
 
 
-def run(name: str, task: Task, seed: int, data: Path) -> Row:
+def run(name: str, task: Task, seed: int, data: Path, test: Path | None = None) -> Row:
     """Both forms are written; the figures are of the one that `fit` would choose."""
     with tempfile.TemporaryDirectory(prefix="edgenode-numbers-") as directory:
         folder = data / "images" / task.folder
-        if task.as_test is not None:
-            arranged = Path(directory) / "data"
-            arranged.mkdir()
-            os.symlink(folder / "train", arranged / "train")
-            os.symlink(folder / task.as_test, arranged / "test")
-            folder = arranged
+        if test is not None or task.as_test is not None:
+            folder = _arranged(folder, task, test, Path(directory) / "data")
         options = FitOptions(
             train=TrainOptions(
                 architecture=task.architecture, seed=seed, budget_s=task.budget_s - 25, augment=task.augment
@@ -149,6 +146,22 @@ def run(name: str, task: Task, seed: int, data: Path) -> Row:
             findings=[finding.kind for finding in fitted.findings],
             confusion=result.confusion.tolist(),
         )
+
+
+def _arranged(folder: Path, task: Task, test: Path | None, into: Path) -> Path:
+    """The task's parts as links: `test` as the test part, beside the task's own train and val; without it the
+    part that the task names."""
+    parts = {"train": folder / "train"}
+    if test is None:
+        assert task.as_test is not None
+        parts["test"] = folder / task.as_test
+    else:
+        parts |= {"val": folder / "val", "test": test.absolute()}
+    into.mkdir()
+    for name, part in parts.items():
+        if part.is_dir():
+            os.symlink(part.absolute(), into / name)
+    return into
 
 
 def speeds(side: int = 64) -> dict[str, dict[str, float]]:
@@ -204,18 +217,24 @@ def medians(rows: Sequence[Row]) -> list[dict[str, Any]]:
 @click.option("--data", type=click.Path(path_type=Path), default=Path("../shared/data"), show_default=True)
 @click.option("--tasks", default=",".join(TASKS), show_default=True)
 @click.option("--seeds", default="0,1,2", show_default=True)
+@click.option(
+    "--test",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="A folder of class folders to take as the test part of every task named, whose own parts are then for "
+    "training and choosing: an official test set. The task's data must lie in train/ and val/.",
+)
 @click.option("--budget", type=float, help="Seconds for every task, instead of its own.")
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("out/trainer_numbers.json"), show_default=True
 )
-def main(data: Path, tasks: str, seeds: str, budget: float | None, out: Path) -> None:
+def main(data: Path, tasks: str, seeds: str, test: Path | None, budget: float | None, out: Path) -> None:
     """Run the table and write it as JSON."""
     rows: list[Row] = []
     measured_speeds = speeds()
     for name in tasks.split(","):
         task = TASKS[name] if budget is None else replace(TASKS[name], budget_s=budget)
         for seed in map(int, seeds.split(",")):
-            rows.append(run(name, task, seed, data))
+            rows.append(run(name, task, seed, data, test))
             row = rows[-1]
             click.echo(
                 f"{name} seed {seed}: accuracy {row.accuracy:.4f} (validation {row.val_accuracy:.4f}), AUC "
@@ -228,7 +247,7 @@ def main(data: Path, tasks: str, seeds: str, budget: float | None, out: Path) ->
                 "rows": [{name: getattr(row, name) for name in Row.__slots__} for row in rows],
             }
             text = json.dumps(content, indent=1).encode()
-            write_atomically(out, lambda file, text=text: file.write(text))  # type: ignore[misc]
+            write_file(out, text)
 
 
 if __name__ == "__main__":

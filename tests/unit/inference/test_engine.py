@@ -103,21 +103,21 @@ def test_only_the_nan_rows_are_lost(bench: Bench) -> None:
 def test_a_batch_that_never_ends_is_given_up_and_the_next_one_is_answered(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
-    engine = bench.start(bench.model(run_timeout_s=0.2, trips_when_bright=ENDLESS))
-    for turn in range(3):
+    engine = bench.start(bench.model(run_timeout_s=1.0, trips_when_bright=ENDLESS))
+    for turn in range(2):
         bench.offer(255, "stuck")
         bench.recorder.wait(lambda turn=turn: bench.recorder.drops[("stuck", DropReason.FAILED)] == turn + 1)
-    assert engine.failures_in_a_row == 3
+    assert engine.failures_in_a_row == 2
     bench.offer(0, "fine")
     bench.recorder.wait(lambda: len(bench.recorder.batches) == 1)
     assert [p.camera for p in bench.recorder.predictions] == ["fine"]
     assert engine.failures_in_a_row == 0
-    assert bench.recorder.failures == ["failed"] * 3
+    assert bench.recorder.failures == ["failed"] * 2
     told = [record for record in caplog.records if record.name == "edgenode.inference.engine"]
     assert [record.levelno for record in told] == [logging.ERROR, logging.WARNING], (
         "once each, not once a batch"
     )
-    assert "longer than 0.2 s" in told[0].getMessage()
+    assert "longer than 1 s" in told[0].getMessage()
 
 
 def test_a_model_that_keeps_failing_is_asked_less_and_less(bench: Bench) -> None:
@@ -179,7 +179,7 @@ def test_stop_answers_what_is_held(bench: Bench) -> None:
 def test_stop_drops_the_rest_as_closed_when_time_is_up(bench: Bench) -> None:
     for index in range(9):
         bench.offer(255, index=index)
-    classifier = bench.model(run_timeout_s=0.3, trips_when_bright=ENDLESS)
+    classifier = bench.model(run_timeout_s=1.0, trips_when_bright=ENDLESS)
     engine = bench.start(classifier, EngineOptions(max_batch=1, idle_s=0.05, drain_s=0.0))
     engine.stop()
     assert engine.join(DEADLINE_S)

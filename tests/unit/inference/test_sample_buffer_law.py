@@ -15,7 +15,7 @@ from edgenode.inference.sample_buffer import BufferCounts, BufferLimits, SampleB
 from edgenode.records import DropReason, Sample
 from tests.unit.inference.samples import assert_law, sample
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 
 
 class BufferMachine(RuleBasedStateMachine):

@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from edgenode.errors import DataError
 from edgenode.inference.classifier import Classifier
 from trainer.cli import Duration, cli
+from trainer.dataset import Dataset, load_dataset, manifest_sha256, split
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -41,6 +42,7 @@ def test_fit_makes_a_model_the_node_accepts_and_a_report(pictures: Path, tmp_pat
     out = tmp_path / "blobs.onnx"
     arguments = ["fit", str(pictures), "--out", str(out), "--arch", "edge-s", "--epochs", "8", "--batch", "8"]
     options = ["--prune", "0.3", "--augment", "0.3", "--orientation", "fixed", "--precision", "float32"]
+    options += ["--tolerance", "100"]  # keeps the pruned network whatever it costs
     result = CliRunner().invoke(cli, [*arguments, *options], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     assert "accuracy" in result.output
@@ -53,9 +55,25 @@ def test_fit_makes_a_model_the_node_accepts_and_a_report(pictures: Path, tmp_pat
     assert card.evaluation.samples == sum(map(sum, card.evaluation.confusion))
     assert card.drift is not None
     assert card.training.options["augment.orientation"] == "fixed"
+    assert card.training.options["pruned_to"]
+    assert card.training.epochs == 8 + 5, "the pruned network's epochs follow on the first training's"
+    assert 8 < int(str(card.training.options["best_epoch"])) <= 13
     assert card.training.data_manifest_sha256
     assert (tmp_path / "report" / "index.html").exists()
+    again = split(load_dataset_of(pictures, (tmp_path / "report" / "split.csv").read_text()))
+    assert len(again.test) == card.evaluation.samples
+    assert manifest_sha256(again.test) == card.evaluation.test_set_sha256
     assert sorted(path.name for path in tmp_path.iterdir()) == ["blobs.onnx", "report"]
+
+
+def load_dataset_of(pictures: Path, manifest: str) -> Dataset:
+    """The split that a report tells, put beside the pictures as a user would."""
+    path = pictures / "split.csv"
+    path.write_text(manifest)
+    try:
+        return load_dataset(path)
+    finally:
+        path.unlink()
 
 
 def test_an_interruption_leaves_a_checkpoint_that_can_be_exported(pictures: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,17 +12,20 @@ import onnx
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch import softmax
 
 from edgenode.errors import DataError, ModelError
-from edgenode.inference.card import InputSpec, Interval, Training
+from edgenode.inference.card import COMPARED_VERSION, InputSpec, Interval, Training
 from edgenode.inference.classifier import Classifier
 from edgenode.records import U8
 from tests.pictures_made import noise
 from trainer.architectures import build, parameter_count
 from trainer.augment import NONE
 from trainer.calibrate import probabilities, temperature
+from trainer.classify import classify_with
 from trainer.distill import FileTeacher, NetworkTeacher
-from trainer.export import CardFacts, check_parity, classify_all, deployable, export, graph_of
+from trainer.export import CardFacts, check_parity, deployable, export, graph_of, write_model
+from trainer.fit import drift_reference
 from trainer.networks import Network, NetworkSpec
 from trainer.options import Hooks, TrainOptions
 from trainer.prune import prune
@@ -125,6 +129,34 @@ def test_pictures_normalised_by_themselves_may_be_darker_and_flatter(tmp_path: P
     assert np.abs(answers[0] - answers[1]).max() < 0.05
 
 
+def test_enough_pictures_put_the_embedding_into_the_card(tmp_path: Path) -> None:
+    network = shaken(NetworkSpec("edge-s", 3, 16, 16, 1))
+    path = tmp_path / "model.onnx"
+    facts = CardFacts(
+        "m",
+        ("a", "b", "c"),
+        InputSpec(height=16, width=16, color="grey"),
+        Training(architecture="edge-s", parameters=0),
+    )
+    pictures = stripes(120, 5).images
+    export(network, path, facts, 1.0, pictures[:4])
+    answers, embeddings = classify_with(path, pictures)
+    assert embeddings is not None
+    few = drift_reference(answers[:99], embeddings[:99])
+    assert few.embedding is None
+    assert len(few.embedding_mean or ()) == embeddings.shape[1]
+    reference = drift_reference(answers, embeddings)
+    graph = onnx.load(str(path))
+    card = write_model(graph, path, replace(facts, drift=reference), 1.0)
+    with Classifier.load(path) as classifier:
+        kept = classifier.card
+    assert kept == card
+    assert kept.card_version == kept.needed_version == COMPARED_VERSION
+    assert kept.drift is not None
+    assert kept.drift.embedding == reference.embedding is not None
+    assert np.allclose(kept.drift.embedding_mean, embeddings.mean(axis=0), atol=1e-4)
+
+
 def test_the_classic_keeps_its_own_scaling() -> None:
     options = TrainOptions(architecture="classic", normalise="picture", epochs=1)
     with pytest.raises(DataError, match="--normalise data"):
@@ -141,6 +173,18 @@ def test_few_pictures_move_the_temperature_little() -> None:
     assert many < few < 1.0
     assert many < 0.2
     assert few > 0.3
+
+
+def test_a_network_whose_labels_were_smoothed_is_expected_to_be_too_modest() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 6, 4000)
+    smoothed = math.log1p(6 * 0.95 / 0.05)  # how far apart the logits of a sure answer are then
+    logits = torch.from_numpy(np.eye(6)[labels] * smoothed + rng.normal(0, 0.1, (4000, 6)))
+    few, told = (temperature(logits[:100], labels[:100], smoothing) for smoothing in (0.0, 0.05))
+    assert told < few < 1.0
+    sureness = [float(softmax(logits / each, 1).amax(1).mean()) for each in (1.0, few, told)]
+    assert sureness[0] < 0.96 < sureness[1] < sureness[2] < 0.999
+    assert temperature(logits, labels, 0.05) == pytest.approx(temperature(logits, labels), rel=0.05)
 
 
 def test_the_same_weights_give_the_same_bytes_that_tell_nothing_of_the_machine(
@@ -268,7 +312,7 @@ def test_a_model_file_teaches_too_but_only_its_own_labels(tmp_path: Path, traine
         larger = teacher.logits(pixels.repeat_interleave(2, 2).repeat_interleave(2, 3).expand(-1, 3, -1, -1))
     finally:
         teacher.close()
-    assert np.abs(answers - classify_all(path, part.images)).max() < 1e-4
+    assert np.abs(answers - classify_with(path, part.images)[0]).max() < 1e-4
     assert (larger.argmax(1).numpy() == part.labels).mean() > 0.9
 
 

@@ -17,6 +17,7 @@ from trainer import checkpoint
 from trainer.architectures import ARCHITECTURES, build, parameter_count
 from trainer.augment import Augment
 from trainer.diagnose import diagnose
+from trainer.files import write_atomically
 from trainer.networks import NetworkSpec
 from trainer.options import EpochRecord, Hooks, Trained, TrainingInterrupted, TrainOptions
 from trainer.run_state import best_of
@@ -124,6 +125,20 @@ def test_an_interrupted_training_goes_on_as_if_nothing_had_happened(tmp_path: Pa
     assert best_of(path).best_epoch == whole.best_epoch
 
 
+def test_a_budget_of_which_reading_took_another_part_goes_on_too(tmp_path: Path) -> None:
+    path = tmp_path / "run.checkpoint"
+    options = replace(OPTIONS, epochs=6, budget_s=6000.0)
+    with pytest.raises(TrainingInterrupted):
+        train(SPEC, blobs(48, 1), blobs(15, 2), options, Hooks(stop=after(7), checkpoint=path))
+    assert best_of(path).ended == "interrupted"
+    later = replace(options, budget_s=5999.9)
+    resumed = train(SPEC, blobs(48, 1), blobs(15, 2), later, Hooks(checkpoint=path))
+    assert (resumed.ended, len(resumed.history)) == ("complete", 6)
+    assert best_of(path).ended == "complete"
+    with pytest.raises(DataError, match=r"another training.*budget_s"):
+        train(SPEC, blobs(48, 1), blobs(15, 2), replace(options, budget_s=None), Hooks(checkpoint=path))
+
+
 def after(steps: int) -> Callable[[], bool]:
     left = steps
 
@@ -151,7 +166,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) 
         raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match="No space"):
-        checkpoint.write_atomically(path, fail)
+        write_atomically(path, fail)
     assert checkpoint.load(path)["value"] == 1
     assert [p.name for p in tmp_path.iterdir()] == ["run.checkpoint"]
 
@@ -204,6 +219,12 @@ def test_several_labels_a_picture() -> None:
 def test_no_pictures_is_said() -> None:
     with pytest.raises(DataError, match="no pictures"):
         train(SPEC, blobs(16, 1), Blobs(blobs(3, 1).images[:0], np.zeros(0, np.int64)), OPTIONS)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_said() -> None:
+    with pytest.raises(DataError, match="finds no GPU"):
+        train(SPEC, blobs(16, 1), blobs(3, 2), replace(OPTIONS, device="cuda"))
 
 
 def history(train_accuracy: list[float], val_accuracy: list[float], val_loss: list[float]) -> Trained:
