@@ -76,12 +76,17 @@ def _serve(
     alarm = StallAlarm(notifier.watchdog_interval_s)
     beat = _beat(node, notifier, alarm)
     beat()
+
+    def still_loading() -> None:
+        alarm.beat()
+        notifier.watchdog()
+
     try:
         while not stop.is_set():
             node.supervise(stop, beat)
             if node.reload_requested.is_set():
                 node.reload_requested.clear()
-                with patience(lambda: (alarm.beat(), notifier.watchdog()), alarm.limit_s / 4.0):
+                with patience(still_loading, alarm.limit_s / 4.0):
                     _reload(node, notifier, load_again)
     except EdgeNodeError as error:
         log.critical(
