@@ -14,8 +14,14 @@ from xdist.scheduler import LoadScopeScheduling
 _REAL_TIME = ("tests/system/", "tests/faults/")
 _RECORDINGS = "tests/system/test_profile_"
 """Replays of recordings with models trained for it: as fast as it goes, and the same each time."""
-_FOLDERS = ("tests/system/delivery/", "tests/system/demo/", "tests/system/isolation/", "tests/system/pages/")
-"""One lane; what else is in real time is the other."""
+_FOLDERS = (
+    "tests/faults/",
+    "tests/system/delivery/",
+    "tests/system/demo/",
+    "tests/system/isolation/",
+    "tests/system/pages/",
+)
+"""One lane; what else is in real time is the other, and takes as long."""
 _SHORT, _LONG = "tests/unit/configuration/", (_RECORDINGS, "tests/unit/trainer/", "tests/unit/inference/")
 """At the start each process is given two pieces of work: the second of a lane's process waits for the lane's end, so it
 should be short. Then what is long, so that nothing long is left when the others are through."""
