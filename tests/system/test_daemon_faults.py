@@ -136,7 +136,7 @@ def test_a_command_that_never_ends_fails_the_node(
     monkeypatch.setattr(threads, "SLOW_COMMAND_MARGIN_S", 1.0)
     plant = Plant(tmp_path, 1)
     plant.sections["http"]["listen"] = "127.0.0.1:0"
-    plant.sections["rollout"] = {"timeout": "0s"}
+    plant.sections["rollout"] = {"timeout": "100ms"}
     loaded = load(plant.write(), {})
     node = Node(loaded.settings, loaded.base_dir)
     node.start()

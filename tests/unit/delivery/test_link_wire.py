@@ -224,3 +224,11 @@ def test_numbers_go_round_without_meeting_one_that_waits(wired: Wired) -> None:
 def test_paho_reads_through_this_client() -> None:
     """`_sock_recv` is no promise of paho's: without it acknowledgements would go astray."""
     assert "_sock_recv" in vars(paho.Client)
+
+
+def test_who_ended_the_connection_is_known(wired: Wired) -> None:
+    wired.tell(publish(b"x"))
+    assert not wired.client.closed
+    wired.far.close()
+    assert wired.client.loop_read() == MQTTErrorCode.MQTT_ERR_CONN_LOST
+    assert wired.client.closed
