@@ -11,6 +11,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST_OPTIONS ?=
+WORKERS ?= 2
 DEMO_OPTIONS ?=
 LOCK_OPTIONS ?=
 ROUNDS ?= 200
@@ -24,9 +25,9 @@ help: ## say what can be made
 demo: $(VENV)/.demo ## see it work: drawn cameras, bundled models, a broker, a live table (DEMO_OPTIONS="--seconds 30")
 	@$(BIN)/python -m edgenode demo $(DEMO_OPTIONS)
 
-test: $(VENV)/.dev ## run all tests but the long ones (PYTEST_OPTIONS="-k rules")
+test: $(VENV)/.dev ## run all tests but the long ones (PYTEST_OPTIONS="-k rules", WORKERS=0 for one process)
 	@scripts/system-packages.sh
-	@$(BIN)/python -m pytest -m "not slow" $(PYTEST_OPTIONS)
+	@$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --rerun-real-time $(PYTEST_OPTIONS)
 
 check: $(VENV)/.dev ## lint, formatting and types
 	@$(BIN)/ruff check .
@@ -66,10 +67,10 @@ soak: $(VENV)/.dev ## a node under a fault every ten seconds, and whether anythi
 	@scripts/system-packages.sh
 	@$(BIN)/python -m tests.faults.soak --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
 
-fuzz: $(VENV)/.dev ## 100,000 damaged configurations, pictures, MJPEG streams and videos (INPUTS=100000 SEED=1)
-	@for target in configuration picture multipart video; do \
-		$(BIN)/python -m tests.faults.fuzz $$target --inputs $(or $(INPUTS),100000) $(if $(SEED),--seed $(SEED)); \
-	done
+fuzz: $(VENV)/.dev ## 100,000 damaged inputs of each of ten kinds, from configurations to videos (INPUTS=100000 SEED=1)
+	@failed=0; for target in $$($(BIN)/python -m tests.faults.fuzz --list); do \
+		$(BIN)/python -m tests.faults.fuzz $$target --inputs $(or $(INPUTS),100000) $(if $(SEED),--seed $(SEED)) || failed=1; \
+	done; exit $$failed
 
 demo-models: $(VENV)/.dev ## teach the demo's models anew, from the drawn scenes
 	@$(BIN)/python -m trainer.scene_models edgenode/demo/models

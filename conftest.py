@@ -2,4 +2,10 @@
 
 from __future__ import annotations
 
-pytest_plugins = ["tests.fixtures_servers", "tests.servers.mosquitto", "tests.system.plant", "tests.browser"]
+pytest_plugins = [
+    "tests.fixtures_servers",
+    "tests.servers.mosquitto",
+    "tests.system.plant",
+    "tests.browser",
+    "tests.lanes",
+]

@@ -50,19 +50,6 @@ def node_picture(settings: Settings, camera: str, timeout_s: float = 10.0) -> by
     return ask_for_picture(settings.mqtt, settings.node.name, camera, timeout_s)
 
 
-def node_runs(state_dir: Path) -> bool:
-    """Whether a process holds this state directory now; False where that cannot be seen.
-
-    Read from the kernel's list: trying the lock would make a node give up that starts just then.
-    """
-    try:
-        inode = (state_dir / "lock").stat().st_ino
-        held = Path("/proc/locks").read_text(encoding="ascii")
-    except OSError:
-        return False
-    return any(f":{inode} " in line for line in held.splitlines() if "FLOCK" in line)
-
-
 def still_or_clip(path: Path) -> bool:
     """Whether `path` is one picture rather than a clip."""
     from edgenode.capture.pictures import PICTURE_SUFFIXES

@@ -18,7 +18,7 @@ from edgenode import __version__, exit_codes
 from edgenode.errors import ConfigurationError, EdgeNodeError
 
 if TYPE_CHECKING:
-    from edgenode.config_file import LoadedSettings
+    from edgenode.configuration.file import LoadedSettings
     from edgenode.settings import Settings
 
 _AGO = re.compile(r"\d+(\.\d+)?(ms|s|m|h|d)")
@@ -89,8 +89,16 @@ class _Group(click.Group):
         except EdgeNodeError as error:
             _say(f"edgenode: {error}")
             sys.exit(1)
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
-            raise
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise  # click ends each of them quietly, with its own exit code
+        except OSError as error:
+            if error.filename is None:
+                _say(traceback.format_exc())
+                sys.exit(exit_codes.INTERNAL)
+            _say(
+                f"edgenode: {error.filename}: {error.strerror}; check the path, its rights and the free space"
+            )
+            sys.exit(1)
         except Exception:
             _say(traceback.format_exc())
             sys.exit(exit_codes.INTERNAL)
@@ -113,7 +121,7 @@ def proven(config_path: Path) -> LoadedSettings:
 
     Raises ConfigurationError carrying all of them.
     """
-    from edgenode.check import prove
+    from edgenode.configuration.check import prove
 
     return prove(config_path, _environment(config_path))
 
@@ -124,7 +132,7 @@ def read_settings(config_path: Path) -> Settings:
 
     When the command is over, what it made in the state directory as root is given to the directory's owner.
     """
-    from edgenode.config_file import load
+    from edgenode.configuration.file import load
     from edgenode.host import give_to_owner
 
     settings = load(config_path, _environment(config_path)).settings
@@ -142,21 +150,22 @@ def _environment(config_path: Path) -> dict[str, str]:
 
 def moment_of(text: str, option: str) -> datetime:
     """The UTC instant of RFC 3339 `text`, or so long ago ("90s"). Raises click's error for `option`."""
-    if _AGO.fullmatch(text):
-        from edgenode.settings import parse_duration
+    from edgenode.clock import parse_moment
 
-        return datetime.now(UTC) - timedelta(seconds=float(parse_duration(text)))
     try:
-        moment = datetime.fromisoformat(text)
+        if _AGO.fullmatch(text):
+            from edgenode.settings import parse_duration
+
+            return datetime.now(UTC) - timedelta(seconds=float(parse_duration(text)))
+        return parse_moment(text)
     except ValueError as error:
         raise click.BadParameter(
             f"{text!r} is no RFC 3339 time and no duration such as 1h", param_hint=option
         ) from error
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def _warn(loaded: LoadedSettings) -> None:
-    from edgenode.check import warnings
+    from edgenode.configuration.check import warnings
 
     for text in warnings(loaded):
         click.echo(f"warning: {text}", err=True)

@@ -64,6 +64,15 @@ class ManualClock:
         self._elapsed_s += seconds
 
 
+def parse_moment(text: str) -> datetime:
+    """The UTC instant of RFC 3339 `text`, which is UTC where it names no offset. Raises ValueError."""
+    moment = datetime.fromisoformat(text)
+    try:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError as error:  # an offset that leads out of the years 1 to 9999
+        raise ValueError(str(error)) from error
+
+
 class Backoff:
     """Pauses between retries: exponential with full jitter.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import faulthandler
 import logging
 import os
@@ -14,11 +13,10 @@ from collections.abc import Callable
 from types import FrameType
 
 from edgenode import exit_codes
-from edgenode.config_file import LoadedSettings
+from edgenode.configuration.file import LoadedSettings
 from edgenode.errors import ConfigurationError, EdgeNodeError
 from edgenode.heap import share_heaps
-from edgenode.node import Node
-from edgenode.settings import Settings
+from edgenode.node.node import Node
 from edgenode.supervision import StallAlarm, ThreadWatch, all_stacks, end_in_time, leave
 from edgenode.telemetry.logs import chosen_form, log_uncaught, set_up_logging
 from edgenode.telemetry.notify import Notifier
@@ -68,18 +66,7 @@ def run_daemon(loaded: LoadedSettings, load_again: Callable[[], LoadedSettings])
 def _set_up_logging(loaded: LoadedSettings) -> None:
     settings = loaded.settings
     form = chosen_form(settings.node.log_format, os.environ)
-    set_up_logging(settings.node.log_level, form, known_secrets(settings) | _secrets_in_files(settings))
-
-
-def _secrets_in_files(settings: Settings) -> set[str]:
-    """What the files with the broker's password and the HTTP token hold now; nothing where one cannot be read,
-    which those who use it tell."""
-    found = set()
-    for path in (settings.mqtt.password_file, settings.http.token_file):
-        if path is not None:
-            with contextlib.suppress(OSError, UnicodeDecodeError):
-                found.add(path.read_text(encoding="utf-8").strip("\r\n"))
-    return found - {""}
+    set_up_logging(settings.node.log_level, form, known_secrets(settings))
 
 
 def _serve(

@@ -1,21 +1,22 @@
 """The decision desk: predictions in, decided states and events out.
 
-Called on every engine thread with a batch's predictions, on camera threads with reports, and by the
-supervisor's tick; one lock keeps the order. Nothing here waits for a disk or a network.
+Called with a batch's predictions by the threads that follow the models, on camera threads with reports, and by the
+supervisor's tick; one lock keeps the order. Nothing here waits for a disk, a network or a JPEG.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
+from edgenode.decision.decider import UnknownRegionError
+from edgenode.evidence_lane import EvidenceLane, Picture
 from edgenode.records import (
     CameraReport,
     Decision,
@@ -61,8 +62,10 @@ class Hooks:
     on_event: Callable[[Event], None] | None = None
 
 
-Evidence = Callable[[Event, int], bytes | None]
-"""(event, frame index of its camera) to the JPEG of that frame, or None where it is gone."""
+Evidence = Callable[[Event, int], Picture | None]
+"""(event, frame index of its camera) to what makes the JPEG of that frame, or None where it is gone."""
+FLUSH_S = 0.5
+"""How long an export waits for pictures: states must not say of an event what nobody has been told."""
 
 
 class DecisionDesk:
@@ -80,10 +83,12 @@ class DecisionDesk:
         self._outlet = outlet
         self._observer = observer
         self._evidence = evidence
+        self._lane = EvidenceLane(outlet.publish_event)
         self._hooks = hooks
         self._lock = threading.Lock()
         self._frames: dict[str, deque[tuple[datetime, int]]] = {}
-        self._open_event: dict[tuple[str, str], str] = {}
+        self._stale: dict[tuple[str, str], None] = {}
+        """Regions whose published state is no longer theirs: another label, or another open event."""
         self._drift: dict[str, ModelDrift] = {}
         self._told: dict[str, str] = {}
         """What each camera was said to be last, in the trace."""
@@ -124,9 +129,14 @@ class DecisionDesk:
                 self._outlet.publish_classification(prediction)
                 recent = self._frames.setdefault(prediction.camera, deque(maxlen=FRAMES_REMEMBERED))
                 recent.append((prediction.captured_at, prediction.frame_index))
-                self._follow(self._decider.observe(prediction))
+                try:
+                    decision = self._decider.observe(prediction)
+                except UnknownRegionError:
+                    continue  # a reload took the region away; the others of the batch must not go with it
+                self._follow(decision)
             newest = max(predictions, key=lambda prediction: prediction.captured_s)
             self._emit(self._rules.tick(newest.captured_s, newest.captured_at))
+            self._publish_states()
         self._observer.stage_seconds("decide", time.perf_counter() - begun)
 
     def report(self, report: CameraReport, now_s: float, now_at: datetime) -> None:
@@ -139,6 +149,7 @@ class DecisionDesk:
                 self._rules.trace.note(report.camera, now_at, f"the camera is {told}")
             for decision in self._decider.observe_camera(report, now_s, now_at):
                 self._follow(decision)
+            self._publish_states()
 
     def tick(self, now_s: float, now_at: datetime) -> None:
         """Let time pass for the rules: dwell and cooldown end without a new sample. Called by the supervisor,
@@ -146,10 +157,12 @@ class DecisionDesk:
         """
         with self._lock:
             self._emit(self._rules.tick(now_s, now_at))
+            self._publish_states()
 
     def set_rule_enabled(self, rule: str, enabled: bool, now_s: float, now_at: datetime) -> None:
         with self._lock:
             self._emit(self._rules.set_enabled(rule, enabled, now_s, now_at))
+            self._publish_states()
 
     def swap(self, decider: Decider, rules: RuleSet, now_s: float, now_at: datetime) -> None:
         """Continue with other rules; the states and open events that both know are carried over."""
@@ -187,8 +200,15 @@ class DecisionDesk:
     def export(self) -> JsonObject:
         """What must survive a restart: states and open events, JSON-able."""
         with self._lock:
+            self._lane.flush(
+                FLUSH_S
+            )  # what is remembered as told must be in the outbox: none comes in between
             self._dirty = False
             return self._export()
+
+    def close(self, timeout_s: float) -> bool:
+        """Hand over the events whose pictures are still being made; whether that was done in time."""
+        return self._lane.close(timeout_s)
 
     @property
     def dirty(self) -> bool:
@@ -206,11 +226,11 @@ class DecisionDesk:
         except (KeyError, TypeError, ValueError):
             log.exception("the remembered states do not fit and are left aside")
             return
-        for decision in self._decider.current():
-            self._outlet.publish_region_state(decision, None)
         self._emit(events)
+        self._stale.update(((decision.camera, decision.region), None) for decision in self._decider.current())
+        self._publish_states()
 
-    def _picture(self, event: Event) -> bytes | None:
+    def _picture(self, event: Event) -> Picture | None:
         """The evidence of `event`: the frame it was captured on, or the nearest one still remembered."""
         if event.camera is None or not (recent := self._frames.get(event.camera)):
             return None
@@ -224,22 +244,21 @@ class DecisionDesk:
         self._emit(events)
         if decision.changed:
             self._dirty = True
-            event_id = self._open_event.get((decision.camera, decision.region))
-            self._outlet.publish_region_state(decision, event_id)
+            self._stale[decision.camera, decision.region] = None
+
+    def _publish_states(self) -> None:
+        """After all that one moment brought: the label and the event about it stand in one message."""
+        for camera, region in self._stale:
+            decision = self._decider.latest(camera, region)
+            if decision is not None:
+                self._outlet.publish_region_state(decision, self._rules.event_about(camera, region))
+        self._stale.clear()
 
     def _emit(self, events: Sequence[Event]) -> None:
         for event in events:
             self._dirty = True
-            jpeg = None
-            if event.snapshot:
-                jpeg = self._picture(event)
-                if jpeg is not None:
-                    event = replace(event, evidence=hashlib.sha256(jpeg).hexdigest())
-            if event.camera is not None and event.region is not None:
-                if event.event_type is EventType.END:
-                    self._open_event.pop((event.camera, event.region), None)
-                else:
-                    self._open_event[event.camera, event.region] = event.id
+            if event.camera is not None and event.region is not None and event.event_type != EventType.UPDATE:
+                self._stale[event.camera, event.region] = None
             if self._hooks.on_event is not None:
                 self._hooks.on_event(event)
-            self._outlet.publish_event(event, jpeg)
+            self._lane.put(event, self._picture(event) if event.snapshot else None)

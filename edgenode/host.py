@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 SERVICE_ENVIRONMENT = Path("/etc/default/edgenode")
@@ -72,8 +73,27 @@ def give_to_owner(folder: Path) -> None:
     if os.geteuid() != 0 or not folder.is_dir() or (owner := folder.stat()).st_uid == 0:
         return
     for path in folder.rglob("*"):
-        if path.lstat().st_uid == 0:
-            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+        # a node that runs removes files meanwhile
+        with suppress(FileNotFoundError):
+            if path.lstat().st_uid == 0:
+                os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+
+
+def running_process(state_dir: Path, locks: Path = Path("/proc/locks")) -> str | None:
+    """The id of the process that holds the state directory, where one does and this user may see it.
+
+    The kernel's list is read; trying the lock would make a node that starts just then believe in another.
+    """
+    try:
+        inode = (state_dir / "lock").stat().st_ino
+        lines = locks.read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    for line in lines:  # number: FLOCK ADVISORY WRITE process major:minor:inode start end
+        fields = line.split()
+        if len(fields) >= 6 and fields[1] == "FLOCK" and fields[5].rpartition(":")[2] == str(inode):
+            return fields[4]
+    return None
 
 
 def unwritable(folder: Path) -> str | None:

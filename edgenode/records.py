@@ -101,11 +101,10 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Samples that go through one model in one run, oldest first. `array` is uint8 [N, H, W, C]."""
+    """Samples that go through one model in one run, oldest first."""
 
     model: str
     samples: tuple[Sample, ...]
-    array: U8
     waited_s: tuple[float, ...] = ()
     """How long each sample waited in the buffer, in the order of `samples`."""
 

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgenode.collecting import wants_frames
+from edgenode.collect_setup import wants_frames
 from edgenode.decision_setup import model_of, regions_of
 from edgenode.errors import ConfigurationError, EdgeNodeError, ProviderError
 from edgenode.inference.card import InputSpec, ModelCard

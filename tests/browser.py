@@ -16,7 +16,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Error, Page, expect, sync_playwright
 
-PATIENCE_MS = 30_000
+PATIENCE_MS = 60_000
 DESKTOP = (1280, 800)
 PHONE = (360, 740)
 expect.set_options(timeout=PATIENCE_MS)

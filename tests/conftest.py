@@ -4,12 +4,27 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# a shell starts what runs in the background deaf to Ctrl-C, and programs that tests start would inherit it
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# an example that takes 200 ms on a busy machine is no failure
+settings.register_profile(
+    "unhurried",
+    settings.get_profile(settings.get_current_profile_name()),
+    deadline=None,
+    suppress_health_check=(HealthCheck.too_slow,),
+)
+settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +43,7 @@ def nothing_left_behind() -> Iterator[None]:
     fixtures end before it looks."""
     threads, files = set(threading.enumerate()), _open_files()
     yield
-    deadline_s = time.monotonic() + 20.0
+    deadline_s = time.monotonic() + 60.0
     for thread in set(threading.enumerate()) - threads:
         thread.join(max(0.0, deadline_s - time.monotonic()))
     gc.collect()

@@ -13,7 +13,7 @@ from edgenode.bench.process import rss_bytes, thread_seconds
 from edgenode.bench.rivals import Cost, Task
 from edgenode.desk import Hooks
 from edgenode.heap import share_heaps
-from edgenode.node import Node
+from edgenode.node.node import Node
 from edgenode.records import Prediction
 from edgenode.settings import (
     CameraSettings,

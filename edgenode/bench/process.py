@@ -22,6 +22,6 @@ def thread_seconds() -> dict[str, float]:
         for sample in family.samples:
             name = sample.labels["thread"]
             group = "cameras" if name.startswith("camera-") and name != "camera-reports" else name
-            group = "infer" if name.startswith("infer-") else group
+            group = next((each for each in ("infer", "decide") if name.startswith(f"{each}-")), group)
             found[group] = found.get(group, 0.0) + sample.value
     return found

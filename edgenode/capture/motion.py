@@ -27,7 +27,8 @@ class MotionGate:
     """
 
     def __init__(self, cells: NDArray[np.bool_]) -> None:
-        self._cells = cells
+        self._cells = cells if not cells.all() else None
+        """None: all are watched."""
         self._enough = max(1, round(_SHARE * int(cells.sum())))
         self._background: F32 | None = None
         self._seen_s = 0.0
@@ -45,8 +46,8 @@ class MotionGate:
             self._seen_s = self._moved_s = self._passed_s = time_s
             return True
         difference = luma - background
-        watched = difference[self._cells]
-        shift = float(np.median(watched)) if watched.size else 0.0
+        watched = difference.ravel() if self._cells is None else difference[self._cells]
+        shift = _median(watched) if watched.size else 0.0
         self.moved = int(np.count_nonzero(np.abs(watched - shift) > _LEVELS)) >= self._enough
         if self.moved:
             self._moved_s = time_s
@@ -58,3 +59,12 @@ class MotionGate:
             self._passed_s = time_s
             return True
         return False
+
+
+def _median(values: F32) -> float:
+    """As `np.median`, which spends four times as long on checks: 180 µs on cold caches."""
+    middle = values.size // 2
+    if values.size % 2:
+        return float(np.partition(values, middle)[middle])
+    ordered = np.partition(values, (middle - 1, middle))
+    return float((ordered[middle - 1] + ordered[middle]) / 2)

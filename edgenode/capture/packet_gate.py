@@ -51,8 +51,7 @@ class PacketGate:
         self._interval_level = 0
         self._interval_bytes = 0
         self._interval_s = 0.0
-        self._sign_s = self._moved_s = self._looked_s = float("-inf")
-        self._demand_s = self._audit_until_s = float("-inf")
+        self._sign_s = self._moved_s = self._looked_s = self._open_until_s = float("-inf")
         self._audited_s = 0.0
         self._onset_s: float | None = None
         self._outcomes: deque[bool] = deque(maxlen=_OUTCOMES)
@@ -61,9 +60,7 @@ class PacketGate:
     @property
     def open(self) -> bool:
         """Whether everything is decoded now."""
-        now_s = self._time_s
-        last_s = max(self._sign_s, self._moved_s, self._demand_s)
-        return self.learning or not self._trusted or now_s - last_s <= HOLD_S or now_s < self._audit_until_s
+        return self._threshold is None or not self._trusted or self._time_s <= self._open_until_s
 
     @property
     def learning(self) -> bool:
@@ -87,24 +84,28 @@ class PacketGate:
     def restart(self) -> None:
         """The stream was opened anew: its times begin at 0 again. What was learnt stays."""
         self._base_s = self._time_s
-        self._demand_s = self._time_s
+        self._stay_open(HOLD_S)
         self._interval_bytes = 0
 
     def demand(self) -> None:
         """Somebody wants a frame: open for a while."""
-        self._demand_s = self._time_s
+        self._stay_open(HOLD_S)
 
     def packet(self, size: int, keyframe: bool, time_s: float) -> bool:
         """A packet came. May change `open`, which is returned."""
         was_open = self.open
         self._time_s = now_s = max(self._time_s, self._base_s + time_s)
         if not keyframe:
-            self._interval_bytes = max(self._interval_bytes, size)
-            level = min(size, *self._last)
-            self._last = (self._last[1], size)
-            self._interval_level = max(self._interval_level, level)
+            before, last = self._last
+            level = min(size, before, last)
+            self._last = (last, size)
+            if size > self._interval_bytes:
+                self._interval_bytes = size
+            if level > self._interval_level:
+                self._interval_level = level
             if self._threshold is not None and (size > self._threshold or level > self._level_threshold):
                 self._sign_s = now_s
+                self._stay_open(HOLD_S)
         if self._onset_s is not None:
             self._settle_onset(self._onset_s)
         if was_open:
@@ -113,8 +114,11 @@ class PacketGate:
             self._learn()  # closed and silent: still, as far as one can know without decoding
         if self._audit > 0.0 and now_s - self._audited_s >= _AUDIT_S / self._audit:
             self._audited_s = now_s
-            self._audit_until_s = now_s + _AUDIT_S
+            self._stay_open(_AUDIT_S)
         return self.open
+
+    def _stay_open(self, for_s: float) -> None:
+        self._open_until_s = max(self._open_until_s, self._time_s + for_s)
 
     def wants_key(self) -> bool:
         """Whether the key frame that came while the gate is closed is decoded."""
@@ -129,6 +133,7 @@ class PacketGate:
         if moved:
             began = now_s - self._moved_s > HOLD_S
             self._moved_s = now_s
+            self._stay_open(HOLD_S)
             if began and not self.learning:
                 if now_s - self._sign_s <= HOLD_S:
                     self._outcome(True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from edgenode.records import F32, Prediction
-from edgenode.settings_collect import CollectRuleSettings
+from edgenode.settings.collect import CollectRuleSettings
 
 QUOTA = "quota"
 

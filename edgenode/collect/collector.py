@@ -21,7 +21,7 @@ from edgenode.collect.record import Kept, Second
 from edgenode.collect.store import CollectedStore, StoreLimits
 from edgenode.records import U8, Batch, Frame, Prediction, Sample
 from edgenode.settings import RegionSettings
-from edgenode.settings_collect import CollectSettings
+from edgenode.settings.collect import CollectSettings
 
 log = logging.getLogger(__name__)
 

@@ -65,7 +65,7 @@ def calibrate_command(
 
     First the machine is left alone, then all its cores are kept busy; each time the meter's reading is asked for.
     """
-    from edgenode.config_edit import toml_lines, write_values
+    from edgenode.configuration.edit import toml_lines, write_values
     from edgenode.telemetry.cpu_power import Point, calibrated
 
     cores = len(sched_getaffinity(0))

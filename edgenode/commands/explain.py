@@ -13,7 +13,7 @@ from edgenode.errors import ConfigurationError
 from edgenode.nearest import suggestion
 
 if TYPE_CHECKING:
-    from edgenode.config_file import LoadedSettings
+    from edgenode.configuration.file import LoadedSettings
 
 AFTERWARDS_S = 2.0
 """A replay goes on this long after the moment, so that what came of it can be told."""
@@ -47,7 +47,7 @@ def explain_command(
 
 def _replayed(loaded: LoadedSettings, rule: str, camera: str | None, at: str | None) -> list[str]:
     from edgenode.commands.replay import Progress, run_replay
-    from edgenode.replay import EPOCH
+    from edgenode.replay.run import EPOCH
 
     try:
         at_s = float(at) if at is not None else -1.0

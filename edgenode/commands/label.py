@@ -48,12 +48,8 @@ def label_command(source: Path, labels: str | None, out: Path | None, several: b
     try:
         known = tuple(dict.fromkeys([*given, *folder.labels()]))
         desk = LabellingDesk(subject, folder, known)
-        server = PageServer(
-            "label.html",
-            ("label.js", "label.css", "base.css"),
-            desk,
-            port,
-            lambda link: click.echo(f"The link had been used; a new one:\n  {link}"),
+        server = PageServer.of_command(
+            "label", desk, port, lambda link: click.echo(f"The link had been used; a new one:\n  {link}")
         )
         server.start()
         left = desk.counts().get("", 0)

@@ -158,7 +158,7 @@ _RELOAD = "a running node takes it with a reload (systemctl reload edgenode, or 
 def _activate(settings: Settings, store: ModelStore, name: str, sha256: str, force: bool) -> None:
     from edgenode.errors import ModelError
     from edgenode.inference.onnx_file import read_card
-    from edgenode.rollout_judgement import gate
+    from edgenode.rollout.judgement import gate
 
     active = store.active(name)
     refused = None

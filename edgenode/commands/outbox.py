@@ -79,7 +79,7 @@ def replay_command(config_path: Path, since: str) -> None:
     from edgenode.clock import SystemClock
     from edgenode.delivery.outbox_inspect import replay_offline
     from edgenode.delivery.outbox_rows import OutboxLimits
-    from edgenode.memory import StateDirectory
+    from edgenode.node.memory import StateDirectory
 
     begin = moment_of(since, "--since")
     settings = read_settings(config_path)
@@ -103,7 +103,7 @@ def drop_command(config_path: Path, before: str | None, rule: str | None, yes: b
     from edgenode.clock import SystemClock
     from edgenode.delivery.outbox_inspect import drop_offline, stats
     from edgenode.delivery.outbox_rows import OutboxLimits
-    from edgenode.memory import StateDirectory
+    from edgenode.node.memory import StateDirectory
 
     until = None if before is None else moment_of(before, "--before")
     settings = read_settings(config_path)

@@ -49,12 +49,8 @@ def regions_command(
         subject, take = _of_config(config_path or DEFAULT_CONFIG, name, source, at_s)
     desk = RegionsDesk(subject, take)
     desk.refresh()
-    server = PageServer(
-        "regions.html",
-        ("regions.js", "regions.css", "base.css"),
-        desk,
-        port,
-        lambda link: click.echo(f"The link had been used; a new one:\n  {link}"),
+    server = PageServer.of_command(
+        "regions", desk, port, lambda link: click.echo(f"The link had been used; a new one:\n  {link}")
     )
     server.start()
     try:
@@ -79,8 +75,9 @@ def _of_source(source: str, name: str, at_s: float) -> tuple[Subject, Callable[[
 def _of_config(
     config_path: Path, name: str | None, source: str | None, at_s: float
 ) -> tuple[Subject, Callable[[], bytes]]:
-    from edgenode.camera_picture import node_picture, node_runs
+    from edgenode.camera_picture import node_picture
     from edgenode.drawing.desk import Subject
+    from edgenode.host import running_process
 
     loaded = proven(config_path)
     settings = loaded.settings
@@ -89,7 +86,7 @@ def _of_config(
     if source is not None:
         shown = camera.model_copy(update={"source": source})
         return subject, lambda: _picture(shown, Path.cwd(), at_s)
-    if node_runs(settings.node.state_dir) and settings.mqtt.host != "embedded":
+    if running_process(settings.node.state_dir) is not None and settings.mqtt.host != "embedded":
         return subject, lambda: node_picture(settings, camera.name)
     return subject, lambda: _picture(camera, loaded.base_dir, at_s)
 

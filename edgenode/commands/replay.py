@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from edgenode.delivery.messages import Origin
     from edgenode.desk import DecisionDesk
     from edgenode.records import CameraReport, Decision, Event, JsonObject, Prediction
-    from edgenode.replay import ReplayCount
-    from edgenode.replay_score import Subjects
-    from edgenode.scoring import TruthInterval
+    from edgenode.replay.run import ReplayCount
+    from edgenode.replay.scoring import TruthInterval
+    from edgenode.replay.worth import Subjects
     from edgenode.settings import Settings
 
 PROGRESS_S = 0.2
@@ -101,7 +101,7 @@ def run_replay(
     from edgenode.delivery.messages import Origin
     from edgenode.delivery.topics import Topics
     from edgenode.desk import DecisionDesk, Hooks
-    from edgenode.replay import EPOCH, replay
+    from edgenode.replay.run import EPOCH, replay
     from edgenode.wiring import load_classifiers
 
     start = start if start is not None else EPOCH
@@ -203,7 +203,7 @@ def replay_command(
     as_json: bool,
 ) -> None:
     """Replay the files of a configuration as fast as the machine goes; no frame is dropped."""
-    from edgenode.scoring import read_truth
+    from edgenode.replay.scoring import read_truth
 
     if as_json and str(out) == "-":
         raise click.UsageError("--json and --out - both write to standard output")
@@ -230,7 +230,7 @@ def replay_command(
 
 def _told(outcome: ReplayOutcome, settings: Settings, wishes: _Wishes) -> tuple[JsonObject, str]:
     """The score, the comparison and the picture that were asked for: as JSON, and as text."""
-    from edgenode.replay_score import clips_of, compare, intervals_of, score_rules, tracks_of
+    from edgenode.replay.worth import clips_of, compare, intervals_of, score_rules, tracks_of
 
     events = intervals_of(outcome.events, clips_of(settings), wishes.start)
     summary: JsonObject = {
@@ -253,7 +253,7 @@ def _told(outcome: ReplayOutcome, settings: Settings, wishes: _Wishes) -> tuple[
         summary["comparison"] = comparison.to_json()
         paragraphs.append(comparison.text(str(wishes.other)))
     if wishes.timeline is not None:
-        from edgenode.timeline import timeline_png
+        from edgenode.replay.timeline import timeline_png
 
         tracks = tracks_of(
             outcome.decisions, events, wishes.truth, settings, outcome.thresholds, wishes.start

@@ -54,7 +54,7 @@ def tune_command(
     as_json: bool,
 ) -> None:
     """Measure threads, batch sizes and providers with the models that will run, and choose."""
-    from edgenode.config_edit import toml_lines, write_values
+    from edgenode.configuration.edit import toml_lines, write_values
     from edgenode.inference.runtime import available_providers
     from edgenode.inference.throughput import Effort
     from edgenode.tuning import tune

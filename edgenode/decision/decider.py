@@ -86,6 +86,11 @@ class Decider:
         spec = self._states[camera, region].spec
         return spec.thresholds.get(label, (spec.enter, spec.leave))
 
+    def latest(self, camera: str, region: str) -> Decision | None:
+        """What `current` has for one region; None also for an unknown one."""
+        state = self._states.get((camera, region))
+        return state.decision if state is not None else None
+
     def current(self) -> list[Decision]:
         """The latest decision of every region that has one; after `restore` those of the former process."""
         return [state.decision for state in self._states.values() if state.decision is not None]

@@ -76,6 +76,12 @@ class RuleSet:
         """Rules with an open event, and its id."""
         return {rule.name: rule.machine.open.id for rule in self._rules if rule.machine.open is not None}
 
+    def event_about(self, camera: str, region: str) -> str | None:
+        """The id of the open event about a region; of several rules' the one that began last."""
+        opened = [rule.machine.open for rule in self._rules if rule.machine.open is not None]
+        here = [each for each in opened if (each.subject.camera, each.subject.region) == (camera, region)]
+        return max(here, key=lambda each: each.started_at).id if here else None
+
     def subjects(self) -> dict[str, tuple[tuple[str, str, str], ...]]:
         """For each rule the (camera, region, label) that its condition names, in order."""
         return {

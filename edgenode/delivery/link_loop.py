@@ -34,12 +34,17 @@ class Knock:
             self._near.send(b"\0")
 
     def wait(self, sock: HasFileno, writing: bool, timeout_s: float) -> bool:
-        """Until `sock` can be read, or written if `writing`, or somebody knocks; says whether it can be read."""
-        readable, _, _ = select.select([sock, self._far], [sock] if writing else [], [], timeout_s)
-        if self._far in readable:
+        """Until `sock` can be read, or written if `writing`, or somebody knocks; says whether reading it tells
+        something: bytes, or that it is broken."""
+        # not `select`, which refuses descriptors from 1024 on: a hundred cameras have that many files open
+        wanted = select.poll()
+        wanted.register(self._far, select.POLLIN)
+        wanted.register(sock, select.POLLIN | (select.POLLOUT if writing else 0))
+        ready = dict(wanted.poll(timeout_s * 1000.0))
+        if self._far.fileno() in ready:
             with suppress(BlockingIOError):
                 self._far.recv(4096)
-        return sock in readable
+        return bool(ready.get(sock.fileno(), 0) & ~select.POLLOUT)
 
     def close(self) -> None:
         self._near.close()

@@ -7,6 +7,7 @@ above the old one.
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from contextlib import suppress
@@ -180,7 +181,9 @@ class SequenceReserve:
         fresh = self._path.with_name(f"{RESERVE}.new")
         fd = os.open(fresh, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
         try:
-            os.write(fd, f"{limit}\n".encode())
+            text = f"{limit}\n".encode()
+            if os.write(fd, text) != len(text):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(fresh))
             os.fsync(fd)
         finally:
             os.close(fd)

@@ -178,21 +178,23 @@ class Storeroom:
             self._outbox = None
 
     def _append(self, outbox: Outbox, handed: list[Handed]) -> bool:
+        """Raises OutboxError; `handed` then holds those that are still to be stored."""
         try:
             self._append_together(outbox, handed)
         except OutboxError:
             raise
         except Exception:
             # one record that cannot be written down must not hold up its neighbours
-            for each in handed:
-                self._append_alone(outbox, each)
+            while handed:
+                self._append_alone(outbox, handed[0])
+                del handed[0]
         return True
 
     def _append_alone(self, outbox: Outbox, handed: Handed) -> None:
         try:
             self._append_together(outbox, [handed])
         except OutboxError:
-            self._mailbox.put_back([handed])
+            raise
         except Exception:
             log.exception("an event of rule %s cannot be written down and is lost", handed.event.rule)
             self._on_loss("unstorable", 1)

@@ -28,7 +28,7 @@ from edgenode.demo.screens import Screen, screen_for
 from edgenode.demo.state import DemoState, Links, Tally
 from edgenode.demo.summary import summary
 from edgenode.desk import Hooks
-from edgenode.node import Node
+from edgenode.node.node import Node
 from edgenode.records import Decision, Event, JsonObject
 
 HTTP_PORT = 9464

@@ -6,11 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgenode.config_file import LoadedSettings
+from edgenode.configuration.file import LoadedSettings
 from edgenode.doctor.finding import Finding, Level
 from edgenode.doctor.unit import Unit, read_unit
 from edgenode.errors import EdgeNodeError
-from edgenode.settings import Settings
 from edgenode.telemetry.redaction import Redactor, known_secrets
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ def examine(
     Opens each camera and the broker once, writes and deletes one file in the state directory, changes nothing.
     """
     found = _Examination(loaded, scope, say).run()
-    mask = Redactor(known_secrets(loaded.settings) | _password_in_files(loaded.settings))
+    mask = Redactor(known_secrets(loaded.settings))
     return [_masked(finding, mask) for finding in found]
 
 
@@ -99,8 +98,8 @@ class _Examination:
         self._found += [finding for finding in found if name in self._scope.parts]
 
     def _configuration(self) -> list[Finding]:
-        from edgenode.check import warnings
-        from edgenode.doctor.service import running_process
+        from edgenode.configuration.check import warnings
+        from edgenode.host import running_process
 
         path = str(self._loaded.path)
         found = [Finding("config", path, Level.OK, "can work")]
@@ -152,16 +151,6 @@ class _Examination:
             except (KeyError, EdgeNodeError):
                 found[camera.name] = ()  # one of its models did not load, which has been said
         return found
-
-
-def _password_in_files(settings: Settings) -> set[str]:
-    path = settings.mqtt.password_file
-    if path is None:
-        return set()
-    try:
-        return {path.read_text(encoding="utf-8").strip("\r\n")} - {""}
-    except (OSError, UnicodeDecodeError):
-        return set()
 
 
 def _masked(finding: Finding, mask: Redactor) -> Finding:

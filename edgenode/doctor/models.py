@@ -6,10 +6,9 @@ from pathlib import Path
 
 from edgenode.doctor.finding import Finding, Level
 from edgenode.errors import EdgeNodeError
-from edgenode.inference.classifier import ClassifierOptions
 from edgenode.inference.throughput import Effort, measure_throughput
 from edgenode.settings import Settings
-from edgenode.wiring import model_path
+from edgenode.wiring import classifier_options, model_path
 
 PART = "model"
 _EFFORT = Effort(warm_up_s=0.1, round_s=0.15, rounds=3)
@@ -26,7 +25,7 @@ def examine_models(settings: Settings, base_dir: Path) -> tuple[list[Finding], d
             path = model_path(settings, name, base_dir)
             if path is None:
                 raise EdgeNodeError(f"no file {settings.models[name].file}, and none is installed")
-            finding, cost_s[name] = _measured(name, path, settings)
+            finding, cost_s[name] = _measured(name, path, settings, base_dir)
         except (EdgeNodeError, OSError) as error:
             advice = f"edgenode model inspect {settings.models[name].file}; a model made for this node"
             found.append(Finding(PART, name, Level.PROBLEM, str(error), advice))
@@ -38,15 +37,9 @@ def examine_models(settings: Settings, base_dir: Path) -> tuple[list[Finding], d
     return found, cost_s
 
 
-def _measured(name: str, path: Path, settings: Settings) -> tuple[Finding, float]:
+def _measured(name: str, path: Path, settings: Settings, base_dir: Path) -> tuple[Finding, float]:
     inference = settings.inference
-    options = ClassifierOptions(
-        threads=inference.threads,
-        provider=inference.provider,
-        expected_sha256=settings.models[name].sha256,
-        run_timeout_s=inference.run_timeout,
-        name=name,
-    )
+    options = classifier_options(settings, base_dir, name)
     batches = sorted({1, inference.max_batch})
     measured = measure_throughput(path, batches, (inference.threads,), options, _EFFORT)
     alone, full = measured.points[0], measured.points[-1]

@@ -10,10 +10,10 @@ import urllib.request
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from edgenode.config_file import LoadedSettings
+from edgenode.configuration.file import LoadedSettings
 from edgenode.doctor.finding import Finding, Level
 from edgenode.doctor.unit import Unit, asked_of_manager
-from edgenode.host import SERVICE_ENVIRONMENT, readable_by_all
+from edgenode.host import SERVICE_ENVIRONMENT, readable_by_all, running_process
 from edgenode.settings import Settings
 
 _ASKED = ("ActiveState", "UnitFileState", "NRestarts", "Result", "ExecMainStatus")
@@ -191,20 +191,3 @@ def _node_at(host: str, port: int) -> str | None:
             return str(json.loads(answer.read(1 << 20))["node"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def running_process(state_dir: Path, locks: Path = Path("/proc/locks")) -> str | None:
-    """The id of the process that holds the state directory, where one does.
-
-    The kernel's list is read; trying the lock would make a node that starts just then believe in another.
-    """
-    try:
-        inode = (state_dir / "lock").stat().st_ino
-        lines = locks.read_text(encoding="ascii").splitlines()
-    except OSError:
-        return None
-    for line in lines:  # number: FLOCK ADVISORY WRITE process major:minor:inode start end
-        fields = line.split()
-        if len(fields) >= 6 and fields[1] == "FLOCK" and fields[5].rpartition(":")[2] == str(inode):
-            return fields[4]
-    return None

@@ -12,7 +12,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from edgenode.nearest import suggestion
 from edgenode.records import JsonObject
 from edgenode.settings import CameraSettings, RegionSettings
-from edgenode.settings_values import Point
+from edgenode.settings.values import Point
 
 Polygon = Annotated[list[Point], Field(min_length=3, max_length=64)]
 _REGIONS: TypeAdapter[list[RegionSettings]] = TypeAdapter(list[RegionSettings])
@@ -104,4 +104,5 @@ def _toml(value: Any) -> str:
         return "[" + ", ".join(map(_toml, value)) + "]"
     if isinstance(value, float):
         return str(round(value, _ROUND))
-    return json.dumps(value, ensure_ascii=False)
+    # TOML forbids the one control character that JSON leaves as it is
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

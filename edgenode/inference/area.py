@@ -1,9 +1,10 @@
 """Area averaging of large pictures: what OpenCV's `INTER_AREA` computes, in a quarter of its time.
 
-OpenCV averages pixel by pixel with a weight for each. Most pixels of a strong reduction have the weight 1, so
-that rows can be summed whole (`cv2.reduce`, which is vectorised), the border rows corrected, and only the few
-summed rows averaged along their length. 1280x720 to 64x64: 0.45 ms instead of 1.9 ms. Results differ from
-OpenCV's by at most one grey level, by rounding.
+OpenCV averages pixel by pixel with a weight for each. Rows of a strong reduction can be summed whole instead,
+and only the few summed rows averaged along their length. Where the rows of a picture divide into groups whose border
+rows have the same part each time (720 rows to 64: groups of 45 to 4), many results are summed at once in whole numbers;
+else one at a time (`cv2.reduce`), and the border rows corrected. 1280x720 to 64x64: 0.4 ms instead of 1.9, to 224x224
+1.2 instead of 2.1. Results differ from OpenCV's by at most one grey level, by rounding.
 """
 
 from __future__ import annotations
@@ -20,8 +21,48 @@ from edgenode.records import F32, U8
 
 _LEAST_RATIO = 6.0
 """Rows summed into one; below, OpenCV is as fast."""
-_MOST_FLOATS = 2**18
-"""Of the summed rows; larger ones come fresh from the kernel, page by page, each time."""
+_LEAST_GROUPED_RATIO = 2.0
+"""The same where rows divide into groups."""
+_MOST_SUMS = 2**18
+"""Held at once; larger arrays come fresh from the kernel, page by page, each time."""
+_MOST_PHASES = 32
+"""Results in a group; each costs some calls, however short its rows."""
+_MOST_ROWS = 257
+"""In a group: 255 times as many fit 16 bits."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Phase:
+    """One result row of a group, in whole rows of the picture; the parts of border rows in units of 1 / results."""
+
+    first: int
+    end: int
+    before: int
+    """Part of the row before `first`."""
+    after: int
+    """Part of the row `end`."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Groups:
+    count: int
+    rows: int
+    phases: tuple[_Phase, ...]
+
+
+@lru_cache(maxsize=64)
+def _groups(lines: int, rows: int) -> _Groups | None:
+    """How `lines` rows become `rows`; None where their groups are too long to pay."""
+    count = math.gcd(lines, rows)
+    each, phases = lines // count, rows // count
+    if phases > _MOST_PHASES or each > _MOST_ROWS:
+        return None
+    found = []
+    for phase in range(phases):
+        start, end = phase * each, (phase + 1) * each
+        first, last = -(-start // phases), end // phases
+        found.append(_Phase(first, last, first * phases - start, end - last * phases))
+    return _Groups(count, each, tuple(found))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,25 +97,85 @@ def _rows(height: int, rows: int) -> _Rows:
 
 def worth_summing(picture: U8, width: int, height: int) -> bool:
     """Whether `shrink` is the faster way from `picture` to `width` x `height`."""
-    columns = picture.shape[1] * (picture.shape[2] if picture.ndim == 3 else 1)
-    narrower = bool(picture.shape[0] >= _LEAST_RATIO * height and picture.shape[1] >= width)
-    return narrower and height * int(columns) <= _MOST_FLOATS
+    lines = int(picture.shape[0])
+    if picture.shape[1] < width:
+        return False
+    if _groups(lines, height) is not None:
+        return lines >= _LEAST_GROUPED_RATIO * height
+    columns = int(picture.shape[1]) * (picture.shape[2] if picture.ndim == 3 else 1)
+    return lines >= _LEAST_RATIO * height and height * columns <= _MOST_SUMS
 
 
 def shrink(picture: U8, width: int, height: int) -> U8:
     """`picture`, uint8 [h, w] or [h, w, C], averaged over areas to [height, width] or [height, width, C]."""
+    sums, weight = _sums(picture, width, height)
+    return np.asarray(cv2.convertScaleAbs(sums, alpha=1.0 / weight), dtype=np.uint8).reshape(sums.shape)
+
+
+def averages(plane: U8, width: int, height: int) -> F32:
+    """Area averages of `plane`, uint8 [h, w] of at least that size, not rounded: float32 [height, width]."""
+    if worth_summing(plane, width, height):
+        sums, weight = _sums(plane, width, height)
+        sums *= np.float32(1.0 / weight)
+        return sums
+    floats = plane.astype(np.float32)
+    return np.asarray(cv2.resize(floats, (width, height), interpolation=cv2.INTER_AREA), dtype=np.float32)
+
+
+def _sums(picture: U8, width: int, height: int) -> tuple[F32, float]:
+    """Averages along the rows of sums of rows, float32 [height, width] or [height, width, C]; and what to divide by."""
     lines, columns = picture.shape[:2]
-    plan = _rows(lines, height)
     channels = picture.shape[2:]
     flat = picture.reshape(lines, -1)
+    narrow = np.empty((height, width, *channels), dtype=np.float32)
+    groups = _groups(lines, height)
+    if groups is None:
+        sums = _sums_by_slab(flat, height).reshape(height, columns, *channels)
+        cv2.resize(sums, (width, height), narrow, interpolation=cv2.INTER_AREA)
+        weight = lines / height
+    else:
+        weight = float(groups.rows)
+        results = len(groups.phases)
+        most = max(1, _MOST_SUMS // (results * flat.shape[1]))
+        for first in range(0, groups.count, most):
+            count = min(most, groups.count - first)
+            rows = flat[first * groups.rows : (first + count) * groups.rows]
+            sums = (
+                _sums_by_group(rows, groups).astype(np.float32).reshape(count * results, columns, *channels)
+            )
+            into = narrow[first * results : (first + count) * results]
+            cv2.resize(sums, (width, count * results), into, interpolation=cv2.INTER_AREA)
+    return narrow, weight
+
+
+def _sums_by_group(rows: U8, groups: _Groups) -> NDArray[np.uint16]:
+    """[r, w]: sums of those of `rows` [h, w], some whole groups, that make one, times the results in a group."""
+    columns = rows.shape[1]
+    results = len(groups.phases)
+    grouped = rows.reshape(-1, groups.rows, columns)
+    sums = np.empty((len(grouped), results, columns), dtype=np.uint16)
+    part = np.empty((len(grouped), columns), dtype=np.uint16)
+    for number, phase in enumerate(groups.phases):
+        into = sums[:, number]
+        np.add.reduce(grouped[:, phase.first : phase.end], axis=1, dtype=np.uint16, out=into)
+        if results > 1:
+            np.multiply(into, results, out=into)
+        if phase.before:
+            np.multiply(grouped[:, phase.first - 1], phase.before, out=part, dtype=np.uint16)
+            np.add(into, part, out=into)
+        if phase.after:
+            np.multiply(grouped[:, phase.end], phase.after, out=part, dtype=np.uint16)
+            np.add(into, part, out=into)
+    return sums.reshape(-1, columns)
+
+
+def _sums_by_slab(flat: U8, height: int) -> F32:
+    """[height, w]: sums of the rows of [h, w] that make one."""
+    plan = _rows(flat.shape[0], height)
     sums = np.empty((height, flat.shape[1]), dtype=np.float32)
     for row, (low, high) in enumerate(plan.slabs):
         cv2.reduce(flat[low:high], 0, cv2.REDUCE_SUM, sums[row : row + 1], cv2.CV_32F)
     if plan.first_excess.any() or plan.last_excess.any():
         sums -= flat[plan.first] * plan.first_excess
         sums -= flat[plan.last] * plan.last_excess
-    shaped = sums.reshape(height, columns, *channels)
-    narrow = cv2.resize(shaped, (width, height), interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.convertScaleAbs(narrow, alpha=height / lines), dtype=np.uint8).reshape(
-        height, width, *channels
-    )
+    return sums

@@ -10,11 +10,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import numpy as np
+
 from edgenode.clock import Backoff, Clock, SystemClock
 from edgenode.errors import EdgeNodeError, ModelError
+from edgenode.inference.answer_lane import Answer, AnswerLane
 from edgenode.inference.classifier import Classifier, Outputs
 from edgenode.inference.sample_buffer import SampleBuffer
 from edgenode.inference.service_record import ServiceRecord
+from edgenode.inference.tray import Tray
 from edgenode.records import Batch, DropReason, Prediction
 
 log = logging.getLogger(__name__)
@@ -23,11 +27,11 @@ Deliver = Callable[[Sequence[Prediction]], None]
 Follow = Callable[[Batch, Outputs], None]
 """Gets each batch and its answers after they were delivered; must neither wait nor raise."""
 Witness = Callable[[Batch, Sequence[Prediction]], None]
-"""Sees a batch and what was said of it, after `Deliver`. On the engine's thread: must be quick and not raise."""
+"""Sees a batch and what was said of it, after `Deliver`, on the same thread: must be quick and not raise."""
 
 
 class InferenceObserver(Protocol):
-    """What telemetry learns of a model's work. Called on the engine's thread."""
+    """What telemetry learns of a model's work. Called on the engine's thread or on its lane's."""
 
     def batch(self, model: str, size: int, infer_s: float) -> None:
         """`size` samples were classified in one run of `infer_s` seconds."""
@@ -70,9 +74,10 @@ class EngineOptions:
 class Engine:
     """Runs one classifier over one buffer on a thread of its own.
 
-    `deliver` gets the predictions of one batch, in order of arrival, on this thread: its time is the model's
-    time. Neither a failing model nor a raising `deliver` ends the thread. The classifiers belong to the
-    caller, who closes them after `join`, or after `swap` has returned the old one.
+    `deliver` gets the predictions of one batch, in order of arrival, one batch at a time: on this thread while no
+    sample waits, else on its lane's, beside the next run. Neither a failing model nor a raising `deliver` ends a
+    thread. The classifiers belong to the caller, who closes them after `join`, or after `swap` has returned the old
+    one.
     """
 
     def __init__(
@@ -94,6 +99,8 @@ class Engine:
         self._pauses = Backoff(self._options.first_pause_s, self._options.longest_pause_s, floor_s=0.0)
         self._record = ServiceRecord(classifier.identity.sha256)
         self._follow: Follow | None = None
+        self._tray = Tray()
+        self._lane = AnswerLane(model, self._hand_on)
         self._running = threading.Lock()
         """Held while a batch is in the classifier: `swap` takes it to come between two batches."""
         self._stopping = threading.Event()
@@ -189,6 +196,7 @@ class Engine:
             except Exception:
                 log.exception("model %s: the inference thread failed on a batch and goes on", self.model)
                 self._pause()
+        self._lane.close()
 
     def _drained(self) -> bool:
         """While stopping: whether nothing is held any more, or time is up and the rest has been dropped."""
@@ -211,7 +219,7 @@ class Engine:
             with self._running:
                 classifier, record = self._classifier, self._record
                 started_s = time.perf_counter()
-                outputs = classifier.classify(batch.array)
+                outputs = classifier.classify(self._tray.filled([sample.array for sample in batch.samples]))
         except Exception as error:
             record.raised(error)
             self._count_failed(batch, error)
@@ -222,13 +230,19 @@ class Engine:
                 "model %s: answers again after %d failed batches", self.model, self._failures_in_a_row
             )
             self._failures_in_a_row = 0
-        predictions = predictions_of(batch, outputs, classifier)
+        samples = len(batch.samples)
+        record.answered(samples, infer_s, samples - int(np.count_nonzero(outputs.finite)))
+        self._lane.give(Answer(batch, outputs, classifier, infer_s), more=self._buffer.held > 0)
+
+    def _hand_on(self, answer: Answer) -> None:
+        """All that follows a run that was answered. Called by the lane."""
+        batch, outputs = answer.batch, answer.outputs
+        predictions = predictions_of(batch, outputs, answer.classifier)
         if predictions:
-            self._hand_on(batch, predictions)
-        record.answered(len(batch.samples), infer_s, len(batch.samples) - len(predictions))
+            self._tell(batch, predictions)
         if (follow := self._follow) is not None:
             follow(batch, outputs)
-        self._observer.batch(self.model, len(batch.samples), infer_s)
+        self._observer.batch(self.model, len(batch.samples), answer.infer_s)
         for seconds in batch.waited_s:
             self._observer.queue_seconds(seconds)
         if len(predictions) < len(batch.samples):
@@ -237,7 +251,7 @@ class Engine:
                 DropReason.NON_FINITE,
             )
 
-    def _hand_on(self, batch: Batch, predictions: Sequence[Prediction]) -> None:
+    def _tell(self, batch: Batch, predictions: Sequence[Prediction]) -> None:
         try:
             self._deliver(predictions)
             if self._options.witness is not None:

@@ -175,7 +175,7 @@ class Shadow:
     def _compare(self, batch: Batch, outputs: Outputs) -> None:
         begun_s = time.perf_counter()
         try:
-            mine = self.classifier.classify(batch.array)
+            mine = self.classifier.classify(np.stack([sample.array for sample in batch.samples]))
         except RunTimeoutError as error:
             self._endless = str(error)
             self._failed(len(batch.samples))

@@ -25,6 +25,8 @@ UNUSABLE = "_unusable"
 PICTURES, MANIFEST = "pictures", "labels.csv"
 """Of several labels at once."""
 _LOCK = ".labelling"
+_HALF = ".new"
+"""The ending of files that are being written; others that begin with a dot are not ours."""
 Said = tuple[str, ...] | None
 """The labels of a picture (none of them: an empty one), or None where it is unusable."""
 
@@ -110,16 +112,20 @@ class TrainingFolder:
         for folder in sorted(each for each in self.path.iterdir() if each.is_dir()):
             if folder.name == UNUSABLE or (not self.multi_label and folder.name[0] not in "._"):
                 for file in folder.iterdir():
-                    if file.name.startswith("."):
+                    if file.name.startswith(".") and file.suffix == _HALF:
                         file.unlink(missing_ok=True)  # half copied when a process ended
-                    elif file.is_file():
+                    elif file.is_file() and not file.name.startswith("."):
                         said[file.name] = None if folder.name == UNUSABLE else (folder.name,)
         if self.multi_label:
             with contextlib.suppress(FileNotFoundError):
                 for row in csv.DictReader((self.path / MANIFEST).read_text("utf-8").splitlines()):
+                    if row.get("path") is None or row.get("labels") is None:
+                        raise DataError(
+                            f"{self.path / MANIFEST}: a row lacks path or labels; mend the file or move it away"
+                        )
                     name = Path(row["path"]).name
                     said[name] = tuple(filter(None, row["labels"].split(";")))
-                    self._groups[name] = row.get("group", "")
+                    self._groups[name] = row.get("group") or ""
         return said
 
     def _place(self, name: str, said: Said) -> Path:
@@ -134,7 +140,7 @@ class TrainingFolder:
             before.replace(target)
             _settle(before.parent)
         else:
-            temporary = target.with_name(f".{target.name}.new")
+            temporary = target.with_name(f".{target.name}{_HALF}")
             temporary.unlink(missing_ok=True)
             try:
                 os.link(picture.path, temporary)  # no second copy on the disk, and atomic
@@ -172,7 +178,7 @@ class TrainingFolder:
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(rows)
-        temporary = self.path / f".{name}.new"
+        temporary = self.path / f".{name}{_HALF}"
         temporary.write_text(text.getvalue(), encoding="utf-8")
         _sync(temporary)
         temporary.replace(self.path / name)

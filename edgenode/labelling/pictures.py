@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -54,12 +55,17 @@ def find_pictures(source: Path, out: Path) -> Subject:
     root = source / FOLDER if (source / FOLDER).is_dir() else source
     groups = _groups(root / GROUPS)
     pictures: list[Picture] = []
+    taken: set[str] = set()
     for path in sorted(_files(root, out)):
         inside = path.relative_to(root)
         parts = inside.parts[1:] if inside.parts[0] == UNLABELLED else inside.parts
         kept = read_kept(path)
         group = _group(kept) if kept is not None else groups.get(path.name, "")
-        pictures.append(Picture(path, "_".join(parts), group, kept))
+        name = "_".join(parts)
+        if name in taken:  # `a/b_c.png` and `a_b/c.png`
+            name = f"{hashlib.sha256(str(inside).encode()).hexdigest()[:12]}_{name}"
+        taken.add(name)
+        pictures.append(Picture(path, name, group, kept))
     if not pictures:
         what = "the node has kept nothing yet: see [collect]" if root != source else "holds no pictures"
         raise DataError(f"{root}: {what}")

@@ -94,6 +94,13 @@ class PageServer:
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
 
+    @classmethod
+    def of_command(
+        cls, name: str, content: PageContent, port: int, told: Callable[[str], None]
+    ) -> PageServer:
+        """The page `name`.html, with the script and the style of that name and those that all pages share."""
+        return cls(f"{name}.html", (f"{name}.js", f"{name}.css", "base.js", "base.css"), content, port, told)
+
     @property
     def port(self) -> int:
         if self._server is None:

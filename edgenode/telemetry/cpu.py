@@ -78,7 +78,7 @@ def thread_label(name: str | None) -> str:
 
 def _keep_digits(name: str, stem: str) -> str:
     """`camera-line_1` keeps its number, which is part of the camera's name; `worker-17` is one of many."""
-    return name if name.startswith(("camera-", "infer-")) else stem
+    return name if name.startswith(("camera-", "infer-", "decide-")) else stem
 
 
 def _tasks(task_dir: Path) -> Iterable[tuple[int, int, int]]:

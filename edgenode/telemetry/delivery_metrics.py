@@ -23,6 +23,8 @@ _VERBS = frozenset(
         "model_shadow",
         "camera_enable",
         "camera_disable",
+        "rule_enable",
+        "rule_disable",
         "explain",
         "replay_events",
     }

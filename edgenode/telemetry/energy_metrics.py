@@ -20,8 +20,8 @@ class EnergyMetrics:
         )
         stages = Counter(
             "edgenode_stage_joules",
-            "Energy attributed to the threads of a stage: capture, inference, delivery, other; absent where no meter "
-            "is readable.",
+            "Energy attributed to the threads of a stage: capture, inference, decision, delivery, other; absent where "
+            "no meter is readable.",
             ["stage"],
             registry=registry,
         )

@@ -18,7 +18,13 @@ from edgenode.telemetry.processor_time import STAT, busy_seconds
 
 _SOURCES = (RAPL, HWMON, MODEL)
 """Nearest to the processor first."""
-_STAGES = {"camera": "capture", "infer": "inference", "publisher": "delivery", "mqtt": "delivery"}
+_STAGES = {
+    "camera": "capture",
+    "infer": "inference",
+    "decide": "decision",
+    "publisher": "delivery",
+    "mqtt": "delivery",
+}
 
 
 @dataclass(frozen=True, slots=True)

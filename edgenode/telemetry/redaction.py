@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from urllib.parse import quote, quote_plus, unquote
 
 from edgenode.settings import Settings
@@ -59,9 +60,14 @@ def _without_credentials(match: re.Match[str]) -> str:
 def known_secrets(settings: Settings) -> set[str]:
     """The secret values in `settings`: the broker's password and what camera addresses hold before the host.
 
-    The content of `password_file` is not among them: whoever reads that file adds it.
+    Those in files (the broker's password, the HTTP token) are read now; one that cannot be read is passed over, which
+    those who use it tell.
     """
     secrets = set()
+    for path in (settings.mqtt.password_file, settings.http.token_file):
+        if path is not None:
+            with suppress(OSError, UnicodeDecodeError):
+                secrets.add(path.read_text(encoding="utf-8").strip("\r\n"))
     if settings.mqtt.password is not None:
         secrets.add(settings.mqtt.password.get_secret_value())
     for camera in settings.cameras:

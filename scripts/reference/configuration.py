@@ -9,16 +9,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from types import NoneType, UnionType
+from types import ModuleType, NoneType, UnionType
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-import edgenode
+from edgenode import settings
 from edgenode.settings import Settings
-from edgenode.settings_values import parse_duration, parse_size
+from edgenode.settings.values import parse_duration, parse_size
 from scripts.reference.source_text import attribute_docstrings, cell
 
 _DURATIONS = ((86400.0, "d"), (3600.0, "h"), (60.0, "m"), (1.0, "s"), (0.001, "ms"))
@@ -43,7 +43,7 @@ _PATTERNS = {
 _COMPUTED = {"default_node_name": "the host name"}
 HEAD = """# Configuration
 
-<!-- Written by `make reference` from edgenode/settings.py; changes here are lost. -->
+<!-- Written by `make reference` from edgenode/settings; changes here are lost. -->
 
 One TOML file, by default `/etc/edgenode/edgenode.toml`. `edgenode check` finds every mistake in it before anything is
 opened; an unknown key is an error that names the nearest known one. `docs/examples/edgenode.toml` is a whole file to
@@ -57,7 +57,8 @@ start from, and `docs/rules.md` explains states, rules and conditions.
 
 Any key can also come from the environment, which wins over the file: `EDGENODE__MQTT__HOST`, and for cameras, regions
 and rules by name, `EDGENODE__CAMERAS__LINE_1__SOURCE`. `SIGHUP` or the command `reload` applies a changed file;
-changes in `[node]`, `[mqtt]`, `[http]` and `[outbox]` need a restart and are refused by a reload.
+changes in `[node]`, `[mqtt]`, `[http]`, `[outbox]` and `[commands]`, in `energy.idle_watts` and in `energy.core_watts`
+need a restart and are refused by a reload.
 """
 
 
@@ -84,15 +85,19 @@ class Table:
 def tables() -> list[Table]:
     """Every table of the file in the order of the settings tree, each after the one it stands in."""
     docs: dict[tuple[str, str], str] = {}
-    for found_module in pkgutil.iter_modules(edgenode.__path__, "edgenode."):
-        if found_module.name.startswith("edgenode.settings"):
-            docs |= attribute_docstrings(importlib.import_module(found_module.name))
+    for module in (settings, *_modules_below(settings)):
+        docs |= attribute_docstrings(module)
     found: list[Table] = []
     for name, field in Settings.model_fields.items():
         model = model_in(field.annotation)
         assert model is not None
         found += _tables(model, name, _header(name, field.annotation), docs["Settings", name], docs)
     return found
+
+
+def _modules_below(package: ModuleType) -> Iterator[ModuleType]:
+    for found in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        yield importlib.import_module(found.name)
 
 
 def configuration_page() -> str:
@@ -175,11 +180,11 @@ def _scalar(annotation: Any, metadata: list[Any]) -> str:
         return _PATTERNS[str(pattern)]
     if parse_duration in functions:
         bounds = [f"at least {_duration(least)[1:-1]}"] if least else []
-        bounds += [f"over {_duration(above)[1:-1]}"] if above else []
+        bounds += ["longer than 0"] if above == 0.0 else []
         bounds += [f"at most {_duration(most)[1:-1]}"] if most is not None else []
         return ", ".join(["duration", *bounds])
     if parse_size in functions:
-        return "size"
+        return f"size, at least {_scaled(least, _SIZES)[1:-1]}" if least else "size"
     if annotation is float and (least, most) == (0.0, 1.0):
         return "fraction"
     word = _WORDS[annotation]

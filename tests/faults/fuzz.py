@@ -88,12 +88,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("target", choices=sorted(TARGETS))
+    parser.add_argument("target", nargs="?", choices=sorted(TARGETS))
+    parser.add_argument("--list", action="store_true", help="print the names of all targets")
     parser.add_argument("--inputs", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--only", type=int, default=None)
     parser.add_argument("--worker", nargs=3, metavar=("FIRST", "COUNT", "PROGRESS"), default=None)
     arguments = parser.parse_args()
+    if arguments.list or arguments.target is None:
+        print("\n".join(sorted(TARGETS)))
+        return 0 if arguments.list else 2
     seed = arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(2**32)
     if arguments.only is not None:
         return work(arguments.target, seed, arguments.only, 1, Path(os.devnull))

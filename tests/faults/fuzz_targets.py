@@ -12,10 +12,11 @@ from edgenode.capture.multipart import MultipartReader
 from edgenode.capture.opening import open_source
 from edgenode.capture.pictures import decode_picture
 from edgenode.capture.source import SourceIdleError, SourceOptions
-from edgenode.check import prove
 from edgenode.clock import SystemClock
+from edgenode.configuration.check import prove
 from edgenode.errors import ConfigurationError, PictureError, SourceEndedError, SourceError
 from tests.clips import jpeg, numbered, write_clip
+from tests.faults.fuzz_words import Target, card, command, command_line, environment, model
 from tests.faults.mutation import damaged, misspelt
 from tests.models import make_model
 
@@ -45,9 +46,6 @@ when = 'line_1.frame == "bright"'
 for = "300ms"
 severity = "warning"
 """
-
-Target = Callable[[random.Random], str]
-"""Makes one input, feeds it, and says in a word what came of it. Whatever it raises is a fault of ours."""
 
 
 def configuration(folder: Path) -> Target:
@@ -167,7 +165,12 @@ def video(folder: Path) -> Target:
 
 
 TARGETS: dict[str, Callable[[Path], Target]] = {
+    "card": card,
+    "command": command,
+    "command_line": command_line,
     "configuration": configuration,
+    "environment": environment,
+    "model": model,
     "picture": picture,
     "multipart": multipart,
     "video": video,

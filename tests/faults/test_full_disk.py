@@ -80,6 +80,10 @@ def suffers_and_recovers(node: Daemon, listener: Listener, full: AbstractContext
         listener.wait_last(
             "state", lambda state: state["state"] == "degraded" and "outbox" in state["reason"]
         )
+        # what had been stored before is on its way yet; the marker comes after all of it
+        eventually(lambda: node.metric("edgenode_outbox_messages") == 0, "what was stored is delivered")
+        listener.publish("marker", b'{"marker": true}')
+        listener.wait("marker")
         seen = len(listener.events("lit"))
         classified = node.metric("edgenode_inferences_total")
         eventually(
@@ -88,7 +92,7 @@ def suffers_and_recovers(node: Daemon, listener: Listener, full: AbstractContext
         eventually(lambda: node.status()["delivery"]["in_memory"] >= 4, "events wait in memory")
         assert len(listener.events("lit")) == seen, "nothing is sent that was not stored"
         assert node.get("/healthz")[0] == 200
-    eventually(lambda: node.status()["delivery"]["in_memory"] == 0, "they were stored", 10.0)
+    eventually(lambda: node.status()["delivery"]["in_memory"] == 0, "they were stored")
     listener.wait_last("state", lambda state: state["state"] == "online")
     listener.wait_events("lit", seen + 4)
     assert node.metric("edgenode_outbox_evicted_total") == 0

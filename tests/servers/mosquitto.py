@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import random
 import shutil
 import signal
 import socket
@@ -13,14 +15,25 @@ from pathlib import Path
 
 import pytest
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 MOSQUITTO = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
 
 
+_PORTS = itertools.count(random.SystemRandom().randrange(10_000, 32_000))
+"""Below what the system gives to clients: a port that is free now must not have gone to some connection when a server
+listens on it a moment later. Never the same one twice in a process, and another part of the range in each."""
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    for number in _PORTS:
+        port = 10_000 + (number - 10_000) % 22_000
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("a count without end")
 
 
 class MosquittoBroker:

@@ -71,11 +71,11 @@ class MqttProxy:
         self._closing = True
         self._flowing.set()
         self._server.shutdown(socket.SHUT_RDWR)
-        self._acceptor.join(20.0)
+        self._acceptor.join(60.0)
         self._server.close()
         self._cut()
         for thread in list(self._pairs):
-            thread.join(20.0)
+            thread.join(60.0)
 
     def _cut(self) -> None:
         with self._lock:

@@ -19,7 +19,7 @@ import yaml
 
 from tests.servers.mosquitto import free_port
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 def tool(name: str) -> str:

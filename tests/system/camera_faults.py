@@ -22,7 +22,7 @@ from tests.servers.scripted_rtsp import Script, ScriptedRtsp, Unit, access_units
 
 FRAMES = 250
 FPS = 25.0
-OLD_S = 2.0
+OLD_S = 3.5
 """No frame that was made longer ago may be handed on as a new one."""
 
 

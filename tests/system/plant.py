@@ -60,6 +60,7 @@ class Plant:
             "mqtt": {"host": "127.0.0.1", "port": mqtt_port},
             "http": {"listen": f"127.0.0.1:{self.http_port}"},
             "models.tiny": {"file": "tiny.onnx"},
+            "inference": {"max_age": "30s"},  # a machine that stalls must not cost a test its only sample
         }
         self.cameras: list[dict[str, Any]] = []
         self.rules: list[dict[str, Any]] = []

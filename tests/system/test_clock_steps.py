@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from edgenode.clock import SystemClock
-from edgenode.config_file import load
+from edgenode.configuration.file import load
 from edgenode.desk import Hooks
-from edgenode.node import Node
+from edgenode.node.node import Node
 from edgenode.records import CameraStatus, Event, EventType
 from tests.system.daemon import eventually
 from tests.system.plant import Plant

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from edgenode.clock import SystemClock
-from edgenode.config_file import load
+from edgenode.configuration.file import load
 from edgenode.errors import EdgeNodeError
-from edgenode.node import Node
+from edgenode.node.node import Node
 from tests.clips import write_clip
 from tests.models import DEFECTS, ENDLESS, make_model
 from tests.system.daemon import PATIENCE_S, REPOSITORY, eventually
@@ -83,7 +83,7 @@ def test_a_model_that_never_answers_is_stopped_and_the_node_goes_on(
     plant: Plant, listener: Listener, start: StartNode
 ) -> None:
     make_model(plant.folder / "tiny.onnx", trips_when_bright=ENDLESS)
-    plant.sections["inference"] = {"run_timeout": "300ms"}
+    plant.sections["inference"] = {"run_timeout": "1s"}
     white = np.full((48, 64, 3), 255, dtype=np.uint8)
     write_clip(plant.folder / "white.mp4", [white] * 10)
     plant.camera("bright", "white.mp4", loop=True, fps=5)

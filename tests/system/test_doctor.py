@@ -202,7 +202,7 @@ def test_cameras_are_opened_side_by_side_and_measured(
         "path": f"rtsp://127.0.0.1:{good.port}/nothing",
     }
     rest = '[models.tiny]\nfile = "tiny.onnx"\n' + "".join(
-        f'[[cameras]]\nname = "{name}"\nsource = "{source}"\nopen_timeout = "1s"\n'
+        f'[[cameras]]\nname = "{name}"\nsource = "{source}"\nopen_timeout = "2s"\n'
         for name, source in cameras.items()
     )
     config = configuration(tmp_path, free_port(), rest=rest)
@@ -212,14 +212,14 @@ def test_cameras_are_opened_side_by_side_and_measured(
     facts = told["good"]["facts"]
     assert told["good"]["level"] == "ok"
     assert (facts["codec"], facts["width"], facts["height"]) == ("h264", 320, 180)
-    assert facts["fps"] == pytest.approx(25.0, rel=0.1)
-    assert facts["keyframe_interval_s"] == pytest.approx(0.4, abs=0.05)
+    assert facts["fps"] == pytest.approx(25.0, rel=0.2)
+    assert facts["keyframe_interval_s"] == pytest.approx(0.4, abs=0.1)
     assert facts["decode_ms_per_frame"] > 0.0
     assert facts["prepare_ms_per_picture"] > 0.0
     assert 0.0 < facts["share_of_core"] < 1.0
     assert facts["share_of_core_for_models"] > 0.0
     assert [told[name]["level"] for name in ("gone", "silent", "path")] == ["problem"] * 3
-    assert "did not answer within 1 s" in told["silent"]["text"]
+    assert "did not answer within 2 s" in told["silent"]["text"]
     assert "(404)" in told["path"]["text"]
     assert found["load"][0]["facts"]["cores_needed"] > 0.0
     assert "hunter2" not in output

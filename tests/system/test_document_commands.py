@@ -275,7 +275,7 @@ def test_what_asks_or_is_a_running_node_runs(here: Stage) -> None:
             assert "red_light" in done.output
         page = (ROOT / "docs/topics.md").read_text()
         publish = shlex.split(re.findall(r"^    (mosquitto_pub .*)$", page, re.MULTILINE)[0])
-        subprocess.run([publish[0], "-p", port, *publish[1:]], check=True, timeout=30)
+        subprocess.run([publish[0], "-p", port, *publish[1:]], check=True, timeout=60)
         eventually(lambda: listener.of("cameras/line_1/snapshot"), "the picture that was asked for")
         for name in ("README.md", "docs/own-camera.md"):
             (ask, *_) = re.findall(r"^    (mosquitto_sub .*)$", (ROOT / name).read_text(), re.MULTILINE)

@@ -22,7 +22,7 @@ from edgenode.telemetry.metrics import Metrics
 from tests.servers.certificates import Authority, Identity, self_signed
 from tests.system.daemon import eventually
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 @pytest.fixture(scope="module")

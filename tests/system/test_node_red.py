@@ -61,7 +61,7 @@ def test_node_red_receives_states_and_events_and_sends_a_command(
             f"http://127.0.0.1:{port}/inject/edgenode_button", data=b"{}", method="POST",
             headers={"Content-Type": "application/json"},
         )  # fmt: skip
-        with urllib.request.urlopen(ask, timeout=20) as answer:
+        with urllib.request.urlopen(ask, timeout=60) as answer:
             assert answer.status == 200
         for name in ("reply", "picture (JPEG)"):
             eventually(lambda name=name: f"[debug:{name}]" in said(errors="replace"), f"{name} arrives")

@@ -70,7 +70,7 @@ def node_at_work(plant: Plant, start: StartNode) -> Daemon:
 
 
 def scrape(plant: Plant) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{plant.http_port}/metrics", timeout=30.0) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{plant.http_port}/metrics", timeout=60.0) as answer:
         return str(answer.read().decode())
 
 

@@ -17,11 +17,12 @@ from tests.system.daemon import PATIENCE_S, eventually
 from tests.system.listener import Listener
 from tests.system.plant import Plant, StartNode
 
-STALLED_SOON = "import edgenode.pipeline, edgenode.node\nedgenode.pipeline.STALL_LIMIT_S = 1.0\n"
+STALLED_SOON = "import edgenode.pipeline, edgenode.node.node\nedgenode.pipeline.STALL_LIMIT_S = 2.0\n"
 
 HUNG_SOON = (
     STALLED_SOON
-    + "import edgenode.capture.camera\nedgenode.capture.camera._hung_after_s = lambda spec: 0.5\n"
+    + "import edgenode.capture.camera\n"
+    + "edgenode.capture.camera._hung_after_s = lambda spec: 0.5 if spec.settings.name == 'pipe' else 60.0\n"
 )
 
 DEAD_ENGINE = """
@@ -42,7 +43,7 @@ Engine._step = step
 )
 HUNG_MAIN = """
 import threading
-from edgenode.node import Node
+from edgenode.node.node import Node
 tick, ticks = Node.tick, []
 def stuck(self):
     ticks.append(1)

@@ -27,7 +27,7 @@ from edgenode.telemetry.metrics import Metrics
 from edgenode.wiring import load_classifiers
 from tests.models import make_model
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 def settings_with(folder: Path, inference: InferenceSettings) -> Settings:
@@ -83,7 +83,7 @@ def test_a_reload_that_changes_how_models_run_is_not_ignored(tmp_path: Path) -> 
         assert answered == [1, 1, 1, 1]
         answered.clear()
         # a full batch is waited for, so its size does not hang on which thread is quicker
-        four = settings_with(tmp_path, InferenceSettings(max_batch=4, max_wait=PATIENCE_S, max_age=60.0))
+        four = settings_with(tmp_path, InferenceSettings(max_batch=4, max_wait=30.0, max_age=60.0))
         pipeline.apply(four, tmp_path, load_classifiers(four, tmp_path))
         offer_four()
         assert answered == [4, 4, 4, 4]
@@ -133,14 +133,17 @@ def test_no_sample_is_lost_while_a_reload_rebuilds_an_engine(tmp_path: Path) -> 
     finally:
         over.set()
         camera.join(PATIENCE_S)
-        pipeline.stop(5.0)
+        pipeline.stop(PATIENCE_S)
     account = total(metrics)
     assert account["offered"] == offered
     assert account["held"] == 0
     assert account["offered"] == account["taken"] + account["dropped"]
     assert len(answered) == account["taken"]
     assert len(set(answered)) == len(answered), "none was answered twice"
-    assert sorted(answered) == answered, "none overtook another"
+    for region in range(4):
+        # a region whose sample was superseded keeps its turn: between regions the order may change
+        of_one = [index for index in answered if index % 4 == region]
+        assert sorted(of_one) == of_one, "none of a region overtook another"
     assert account["closed"] == 0
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgenode.cli import main
-from edgenode.config_edit import with_values, write_values
+from edgenode.configuration.edit import with_values, write_values
 from edgenode.errors import ConfigurationError
 from edgenode.inference.runtime import available_providers
 from edgenode.settings import Settings
@@ -156,3 +156,12 @@ def test_calibration_asks_twice_and_writes_a_line_through_both(tmp_path: Path) -
     else:
         assert "too close together" in done.output or "makes no sense" in done.output
         assert config.read_text() == "[node]\n"
+
+
+def test_a_configuration_that_is_a_link_stays_one(tmp_path: Path) -> None:
+    real, link = tmp_path / "real.toml", tmp_path / "edgenode.toml"
+    real.write_text("[inference]\nthreads = 1\n", encoding="utf-8")
+    link.symlink_to(real)
+    write_values(link, "inference", {"threads": 2})
+    assert link.is_symlink()
+    assert real.read_text(encoding="utf-8") == "[inference]\nthreads = 2\n"

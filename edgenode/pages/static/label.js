@@ -1,6 +1,8 @@
 // The labelling page: one picture at a time, one key for each label. Every answer is on the disk before the next
 // picture counts as shown; what cannot be written is said, and the picture stays.
 
+import { asker, at, make } from "/base.js";
+
 const KEYS = [..."123456789", ..."abcdefghijklmnopqrtvwy"]; // s, u, x, z do something else
 const WHY = {
   disagreement: "the shadow model says otherwise",
@@ -9,13 +11,7 @@ const WHY = {
   random: "drawn at random",
   periodic: "taken from time to time",
 };
-const at = (id) => document.getElementById(id);
-const make = (tag, text, attributes = {}) => {
-  const node = document.createElement(tag);
-  if (text !== undefined) node.textContent = text;
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  return node;
-};
+const ask = asker("edgenode label does not answer: has it been ended? Start it again; nothing is lost.");
 
 let queue = { pictures: [], labels: [], multi_label: false, out: "" };
 let here = 0; // the picture that is shown; the number of pictures where all are answered
@@ -23,25 +19,6 @@ let zoom = 1;
 let chosen = new Set(); // of several labels at once: what is pressed and not yet confirmed
 let busy = false;
 const past = []; // [picture, what had been said of it before], the latest last
-
-history.replaceState(null, "", "/"); // the token has done its work
-
-async function ask(path, value) {
-  const options = value && {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify(value),
-  };
-  let reply;
-  try {
-    reply = await fetch(path, options);
-  } catch {
-    throw new Error("edgenode label does not answer: has it been ended? Start it again; nothing is lost.");
-  }
-  const body = await reply.json();
-  if (!reply.ok) throw new Error(body.error);
-  return body;
-}
 
 async function attempt(work) {
   if (busy) return;

@@ -1,6 +1,8 @@
 // The regions page: shapes over a picture, in fractions of it. What is drawn goes to `edgenode regions`, which
 // checks it as the node would and gives back the TOML. Mouse, finger and keyboard can do the same things.
 
+import { asker, at, fill, make } from "/base.js";
+
 const SVG = "http://www.w3.org/2000/svg";
 const HUES = ["#2fbf4f", "#4d94ff", "#ff9a1f", "#e05ae0", "#1fc8de", "#f2dc33"];
 const HINTS = {
@@ -11,14 +13,8 @@ const HINTS = {
   mask: "Set the corners of what nobody may see: it is black before anything else looks. Close with Enter.",
 };
 const TOOL_KEYS = { v: "select", b: "box", p: "polygon", q: "quad", m: "mask" };
-const at = (id) => document.getElementById(id);
-const make = (tag, text, attributes = {}) => fill(document.createElement(tag), text, attributes);
+const ask = asker("edgenode regions does not answer: has it been ended?");
 const draw = (tag, attributes = {}, text = undefined) => fill(document.createElementNS(SVG, tag), text, attributes);
-function fill(node, text, attributes) {
-  if (text !== undefined) node.textContent = text;
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  return node;
-}
 
 let scene = { models: [], config: null };
 let shapes = []; // {kind: region|mask, form: box|polygon|quad|whole, points, rest: the region's other keys}
@@ -29,25 +25,6 @@ let grip = null; // what a pointer holds: {corner: number or null, from, points,
 const past = [];
 let width = 1;
 let height = 1;
-
-history.replaceState(null, "", "/"); // the token has done its work
-
-async function ask(path, value) {
-  const options = value && {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify(value),
-  };
-  let reply;
-  try {
-    reply = await fetch(path, options);
-  } catch {
-    throw new Error("edgenode regions does not answer: has it been ended?");
-  }
-  const body = await reply.json();
-  if (!reply.ok) throw new Error(body.error);
-  return body;
-}
 
 const report = (error) => { at("message").textContent = error.message; };
 const clamp = (value) => Math.min(1, Math.max(0, value));

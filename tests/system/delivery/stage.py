@@ -24,7 +24,7 @@ from edgenode.delivery.publisher import Publisher, PublisherOptions
 from edgenode.records import Event, EventType, Severity
 from edgenode.settings import MqttSettings, OutboxSettings
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 def wait_for(condition: Callable[[], Any], what: str, timeout_s: float = PATIENCE_S) -> Any:
@@ -118,7 +118,7 @@ class Listener:
             properties = Properties(PacketTypes.CONNECT)
             properties.SessionExpiryInterval = 3600
             keep = {"clean_start": False, "properties": properties}
-        self.client.connect("127.0.0.1", port, keepalive=10, **keep)
+        self.client.connect("127.0.0.1", port, keepalive=60, **keep)
         self.client.loop_start()
         assert self._subscribed.wait(PATIENCE_S)
 
@@ -175,7 +175,7 @@ def event(number: int, rule: str = "defective_part", severity: Severity = Severi
 
 def quick(options: LinkOptions) -> LinkOptions:
     """Short pauses: what is tested is that it comes back, not how patiently."""
-    return replace(options, first_pause_s=0.1, longest_pause_s=0.3)
+    return replace(options, first_pause_s=0.1, longest_pause_s=0.3, slow_pause_s=3.0)
 
 
 def publisher(
@@ -193,7 +193,7 @@ def publisher(
         node=node,
         version="0.1.0",
         state_dir=state_dir,
-        mqtt=MqttSettings(host="127.0.0.1", port=port, **{"keepalive": 5.0, **mqtt}),
+        mqtt=MqttSettings(host="127.0.0.1", port=port, **{"keepalive": 60.0, **mqtt}),
         outbox=outbox if outbox is not None else OutboxSettings(),
         hold_without_subscriber=hold_without_subscriber,
     )

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from edgenode.clock import SystemClock
+from edgenode.delivery.link_options import LinkOptions
 from edgenode.delivery.outbox import Outbox
 from edgenode.delivery.outbox_inspect import list_messages
 from edgenode.delivery.outbox_rows import OutboxLimits
@@ -344,7 +345,12 @@ def test_two_nodes_of_one_name_go_slowly_and_say_so(
         for node in nodes:
             node.stop(0.1)
         for node in nodes:
-            assert node.join(20.0)
+            assert node.join(60.0)
+
+
+def shipped(options: LinkOptions) -> LinkOptions:
+    """With the pauses that a node has."""
+    return options
 
 
 def test_a_wrong_password_is_named_and_retried_slowly(
@@ -357,7 +363,9 @@ def test_a_wrong_password_is_named_and_retried_slowly(
     broker.start()
     secret = tmp_path / "secret"
     secret.write_text("wrong\n")
-    node = publisher(broker.port, tmp_path / "state", Tally(), username="gateway-7", password_file=secret)
+    node = publisher(
+        broker.port, tmp_path / "state", Tally(), link=shipped, username="gateway-7", password_file=secret
+    )
     node.start()
     wait_for(lambda: "check password" in node.status().reason, "the reason is known")
     assert "wrong" not in node.status().reason
@@ -445,5 +453,6 @@ def test_no_thread_and_no_file_stays_open(mosquitto_broker: MosquittoBroker, tmp
     threads, files = threading.active_count(), len(os.listdir("/proc/self/fd"))
     for _ in range(3):
         life()
-    assert threading.active_count() == threads
-    assert len(os.listdir("/proc/self/fd")) == files
+    # what an earlier test left may end meanwhile: fewer is no fault
+    wait_for(lambda: threading.active_count() <= threads, "no thread is left")
+    wait_for(lambda: len(os.listdir("/proc/self/fd")) <= files, "no file is left open")

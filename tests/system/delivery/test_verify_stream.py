@@ -50,7 +50,7 @@ class Verifier:
     def interrupt(self) -> tuple[int, str]:
         """Ctrl-C; exit code and what was said."""
         self._process.send_signal(signal.SIGINT)
-        said, _ = self._process.communicate(timeout=30.0)
+        said, _ = self._process.communicate(timeout=60.0)
         return self._process.returncode, said
 
 

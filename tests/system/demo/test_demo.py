@@ -37,12 +37,12 @@ def test_some_seconds_give_one_json_summary_of_what_really_happened() -> None:
     assert process.returncode == 0, err
     told = json.loads(out)
     assert told["notices"] == []
-    assert told["classifications"] > 60
-    assert told["mqtt_messages_received"] > 20
-    assert told["latency_ms"]["capture_to_subscriber"]["of"] > 5
+    assert told["classifications"] > 20
+    assert told["mqtt_messages_received"] > 5
+    assert told["latency_ms"]["capture_to_subscriber"]["of"] > 0
     for name, share in told["accuracy"].items():
         assert share is not None, name
-        assert share["of"] > 20, name
+        assert share["of"] > 5, name
         assert share["right"] > 0.95, (name, share)
     for rule, count in told["events"].items():
         assert min(1, count["least"] // 2) <= count["started"] <= count["most"], (rule, count)

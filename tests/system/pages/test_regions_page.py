@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from edgenode.check import prove
+from edgenode.configuration.check import prove
 from tests.browser import PHONE, axe_violations, screenshot
 from tests.system.pages.command import PageCommand
 from tests.system.plant import Plant, StartNode

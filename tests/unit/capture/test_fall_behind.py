@@ -21,7 +21,7 @@ from tests.servers.http_camera import Behaviour
 from tests.servers.scripted_rtsp import Script, ScriptedRtsp, access_units
 
 FPS = 25.0
-OLD_S = 2.0
+OLD_S = 3.5
 WORK_S = 0.2
 """A frame that is used costs five frames' time."""
 
@@ -94,7 +94,7 @@ def test_a_model_that_is_slower_than_the_camera_gets_the_newest_frame_each_time(
     """5 of 25 frames a second: the rest is superseded, and counted."""
     units = access_units(numbered_clip(tmp_path / "c.mp4", 500, gop=25))
     clock = SystemClock()
-    buffer = SampleBuffer("m", BufferLimits(), clock)
+    buffer = SampleBuffer("m", BufferLimits(max_age_s=60.0), clock)
     with ScriptedRtsp(Script(units, FPS)) as server:
         recorder = Recorder()
         cutter = RegionCutter("r", "m", RegionSettings(name="r"), np.ascontiguousarray)

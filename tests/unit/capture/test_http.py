@@ -109,7 +109,7 @@ def test_a_web_page_is_refused_in_words(http_camera: StartHttp) -> None:
 
 def test_an_unchanged_still_is_not_handed_out_again(http_camera: StartHttp) -> None:
     behaviour = Behaviour(PICTURES, etag=True)
-    source = opened(http_camera(behaviour).url("still"), read_timeout_s=0.2)
+    source = opened(http_camera(behaviour).url("still"), read_timeout_s=1.0)
     try:
         assert number_of(source.read().rgb()) == 0
         with pytest.raises(SourceIdleError):

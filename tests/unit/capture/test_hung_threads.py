@@ -21,7 +21,9 @@ from edgenode.settings import RegionSettings
 from tests.capture_parts import DEADLINE_S, Recorder, camera_spec, running
 from tests.clips import number_of, numbered_clip
 
-SOON, LATER = WatchLimits(hung_after_s=0.2), WatchLimits(hung_after_s=2.0)
+AT_ONCE = WatchLimits(hung_after_s=0.2)
+SOON, LATER = WatchLimits(hung_after_s=1.0), WatchLimits(hung_after_s=3.0)
+"""A thread must not seem to hang that waits for its turn on a loaded machine."""
 SETTINGS = {"open_timeout": 0.1, "read_timeout": 0.1}
 
 
@@ -54,7 +56,7 @@ def test_a_thread_that_never_returns_is_abandoned_replaced_and_counted(
         blocking_pipe(tmp_path / "c.mp4"),
         running(camera_spec("c.mp4", tmp_path, fps=0, **SETTINGS), recorder, limits=SOON) as camera,
     ):
-        recorder.wait(lambda: recorder.counts["abandoned"] == 1)
+        recorder.wait(lambda: recorder.counts["abandoned"] >= 1)
         report = recorder.wait_status(CameraStatus.OFFLINE)
         assert "has not answered" in report.reason
         numbered_clip(tmp_path / "whole.mp4", 5).replace(tmp_path / "c.mp4")
@@ -85,7 +87,7 @@ def test_only_so_many_threads_of_a_camera_may_hang_and_then_its_heart_stops(
 @contextmanager
 def running_hung(spec: object, recorder: Recorder) -> Iterator[Camera]:
     """As `running`, for a camera whose thread does not end with it."""
-    camera = Camera(replace(spec, limits=SOON), recorder.offer, recorder, SystemClock())  # type: ignore[type-var]
+    camera = Camera(replace(spec, limits=AT_ONCE), recorder.offer, recorder, SystemClock())  # type: ignore[type-var]
     camera.start()
     try:
         yield camera

@@ -52,7 +52,7 @@ def batch_of(prediction: Prediction, array: U8) -> Batch:
         prediction.camera, prediction.region, prediction.model.name, prediction.frame_index,
         prediction.captured_s, prediction.captured_at, array,
     )  # fmt: skip
-    return Batch(prediction.model.name, (sample,), array[None])
+    return Batch(prediction.model.name, (sample,))
 
 
 def kept(number: int, camera: str = "line_1", label: str = "ok") -> Kept:

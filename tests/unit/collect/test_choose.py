@@ -7,7 +7,7 @@ import pytest
 
 from edgenode.collect.choose import Chooser, ModelFacts, margin_of
 from edgenode.records import Prediction
-from edgenode.settings_collect import CollectRuleSettings
+from edgenode.settings.collect import CollectRuleSettings
 from tests.unit.collect.parts import answer
 
 

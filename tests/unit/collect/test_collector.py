@@ -21,10 +21,10 @@ from edgenode.collect.collector import QUEUED, Collector, CollectorParts, Collec
 from edgenode.collect.store import FOLDER
 from edgenode.records import U8, Frame, Sample
 from edgenode.settings import CameraSettings, RegionSettings
-from edgenode.settings_collect import CollectSettings
+from edgenode.settings.collect import CollectSettings
 from tests.unit.collect.parts import ZERO, answer, batch_of, textured
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 class Observer:

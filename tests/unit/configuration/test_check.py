@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from edgenode.check import Probes, problems, prove, warnings
-from edgenode.config_file import LoadedSettings, load
+from edgenode.configuration.check import Probes, problems, prove, warnings
+from edgenode.configuration.file import LoadedSettings, load
 from edgenode.errors import ConfigurationError, ModelError
 from edgenode.host import is_loopback, unwritable, usb_device
 from edgenode.inference.card import (
@@ -52,7 +52,7 @@ def source_problem(url: str, base_dir: Path) -> str | None:
 
 
 def probes(installed: Path | None = None) -> Probes:
-    from edgenode.check import rule_problems
+    from edgenode.configuration.check import rule_problems
 
     return Probes(
         read_card, lambda path: SHA, source_problem, rule_problems, lambda state_dir, name: installed

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edgenode.config_file import MAX_FILE_BYTES, LoadedSettings, load
+from edgenode.configuration.file import MAX_FILE_BYTES, LoadedSettings, load
 from edgenode.errors import ConfigurationError
 
 HERE = Path(__file__).parent
@@ -166,3 +166,27 @@ def test_several_models_share_no_name_with_a_missing_file(tmp_path: Path) -> Non
         "edgenode.toml:1: models.a.file: is missing",
         "edgenode.toml:2: models.b.file: is missing",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('[node]\ndrain = "9999999d"\n', "edgenode.toml:2: node.drain: a duration is at most 3660d"),
+        ("[node]\ndrain = inf\n", "edgenode.toml:2: node.drain: a duration is at most 3660d"),
+        ("[outbox]\nmax_age = 1e300\n", "edgenode.toml:2: outbox.max_age: a duration is at most 3660d"),
+        ("[inference]\nmax_age = 0\n", "edgenode.toml:2: inference.max_age: must be greater than 0"),
+        ("[inference]\nrun_timeout = 0\n", "edgenode.toml:2: inference.run_timeout: must be greater than 0"),
+        (
+            "[outbox]\nmax_size = 0\n",
+            "edgenode.toml:2: outbox.max_size: must be greater than or equal to 65536",
+        ),
+        (
+            '[rollout]\ntrusted_keys = ["a\\u0000b"]\n',
+            "edgenode.toml:2: rollout.trusted_keys: holds a NUL character (\\u0000)",
+        ),
+    ],
+)
+def test_a_value_that_no_clock_buffer_or_file_could_bear_is_refused(
+    tmp_path: Path, text: str, problem: str
+) -> None:
+    assert told(tmp_path, text) == [problem]

@@ -14,28 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edgenode.cli import main
-from edgenode.config_file import load
+from edgenode.configuration.file import load
+from edgenode.configuration.keys import place_at
 from edgenode.errors import ConfigurationError
-from edgenode.settings_keys import place_at
+from tests.faults.odd_words import ARGUMENTS, CANARY, COMMANDS, ODD, PARTS
 
 SHORT, LONG = 60, 100_000
-CANARY = "c4nary-value"
-ODD = [
-    "", "1s", "-1s", "1e9d", "5m", "64MiB", "99999GiB", "true", "null", "[]", "{}", "0.5", "nan", "\x00", "é" * 40,
-    "x" * 5000, "rtsp://u:p@[::1", "http://", "usb:", "usb:-1", "synthetic:", "file:///", "../..", CANARY,
-    "0.0.0.0:99999",
-]  # fmt: skip
-PARTS = [
-    "NODE", "MQTT", "HTTP", "CAMERAS", "RULES", "MODELS", "0", "1", "LINE_1", "NAME", "SOURCE", "REGIONS", "FPS", "FOR",
-    "", "X", "MASKS", "DISABLED", "COMMANDS", "SMOOTHING", "LABELS", "FILE", "-1", "99999999999999999999",
-]  # fmt: skip
-COMMANDS = ["check", "outbox", "model", "explain", "snapshot", "verify", "worklist", "nonsense", ""]
-ARGUMENTS = [
-    "--config", "edgenode.toml", "--help", "--rule", "--camera", "--at", "--since", "--out", "x", "--limit", "-1",
-    "list", "stats", "export", "drop", "replay", "inspect", "install", "activate", "rollback", "shadow", "--", "--wait",
-    "1h", "--replay", "9" * 400 + "d", "nan", "inf", "0001-01-01", "9999-12-31T23:59:59-23:59",
-    "0001-01-01T00:00:00+23:59",
-]  # fmt: skip
 PLACES: dict[str, tuple[str | int, ...]] = {
     "[node]": ("node",), "[mqtt]": ("mqtt",), "[http]": ("http",), "[commands]": ("commands",), "[outbox]": ("outbox",),
     "[inference]": ("inference",), "[models.defects]": ("models", "defects"), "[[cameras]]": ("cameras", 0),

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from edgenode.cli import main
-from edgenode.config_file import load
+from edgenode.configuration.file import load
 from edgenode.host import is_credential, service_environment
 from tests.models import make_model
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edgenode.check import prove
+from edgenode.configuration.check import prove
 from edgenode.errors import ConfigurationError
 
 

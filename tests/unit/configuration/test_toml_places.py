@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgenode.toml_places import KeyPath, key_lines
+from edgenode.configuration.toml_places import KeyPath, key_lines
 
 TEXT = '''\
 title = "a # not a comment [x]"  # a comment = "y"

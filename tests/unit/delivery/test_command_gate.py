@@ -18,7 +18,7 @@ from edgenode.clock import ManualClock
 from edgenode.delivery.commands import BURST_S, MAX_REQUEST_BYTES, CommandRequest, CommandWorker, Gate
 from edgenode.delivery.link_options import Received, received
 from edgenode.delivery.topics import Topics
-from edgenode.node_commands import VERBS
+from edgenode.node.commands import VERBS
 from edgenode.records import JsonObject, Message
 from edgenode.settings import CommandSettings
 
@@ -143,7 +143,7 @@ def test_what_is_done_and_what_is_refused_stands_in_the_log(caplog: pytest.LogCa
     run.offer(request)
     run.start()
     run.stop()
-    assert run.join(20.0)
+    assert run.join(60.0)
     gate().admit(asked("explain", b"x" * (MAX_REQUEST_BYTES + 1)))
     gate().admit(asked("explain", retain=True))
     lines = [record.getMessage() for record in caplog.records]

@@ -15,7 +15,7 @@ from edgenode.delivery.outbox import Outbox
 from edgenode.delivery.outbox_inspect import stats
 from edgenode.delivery.outbox_rows import Draft, OutboxLimits
 from edgenode.delivery.payloads import LossRange
-from edgenode.memory import StateDirectory
+from edgenode.node.memory import StateDirectory
 from edgenode.records import Message, Severity
 
 NOW = datetime.now(UTC)

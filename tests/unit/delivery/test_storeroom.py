@@ -15,6 +15,7 @@ from edgenode.delivery.messages import Origin
 from edgenode.delivery.outbox import Outbox
 from edgenode.delivery.storeroom import BATCH_EVENTS, Storeroom
 from edgenode.delivery.topics import Topics
+from edgenode.errors import OutboxError
 from edgenode.settings import OutboxSettings
 from tests.system.delivery.stage import Tally, event
 
@@ -62,3 +63,21 @@ def test_a_slow_disk_leaves_time_for_sending(slow: ManualClock, room: tuple[Stor
     put(BATCH_EVENTS + 3)
     storeroom.store()
     assert mailbox.events_waiting == 3, "a full batch waits for nothing"
+
+
+def test_events_that_cannot_be_stored_after_one_that_never_can_keep_their_order(
+    room: tuple[Storeroom, Mailbox], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storeroom, mailbox = room
+
+    def full(self: Outbox, drafts: list[object]) -> list[int]:
+        # several: one of them cannot be put into words; alone: the disk is full
+        raise RuntimeError("no words") if len(drafts) > 1 else OutboxError("outbox: full")
+
+    for number in range(3):
+        mailbox.put_event(event(number), None, 0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(Outbox, "append_many", full)
+        storeroom.store()
+    waiting = mailbox.take_events(10, 10**6)
+    assert [each.event.id for each in waiting] == [event(number).id for number in range(3)]

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from edgenode.check import problems
-from edgenode.config_file import load
+from edgenode.configuration.check import problems
+from edgenode.configuration.file import load
 
 ROOT = Path(__file__).parents[3]
 CONTAINERS = ROOT / "deploy/containers"

@@ -6,8 +6,8 @@ import os
 import re
 from pathlib import Path
 
-from edgenode.check import problems
-from edgenode.config_file import load
+from edgenode.configuration.check import problems
+from edgenode.configuration.file import load
 
 ROOT = Path(__file__).parents[3]
 DEBIAN = ROOT / "deploy/debian"

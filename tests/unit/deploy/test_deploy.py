@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from edgenode.config_file import load
-from edgenode.settings_keys import place_at
+from edgenode.configuration.file import load
+from edgenode.configuration.keys import place_at
 
 ROOT = Path(__file__).parents[3]
 UNIT = ROOT / "deploy/systemd/edgenode.service"

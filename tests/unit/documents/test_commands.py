@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from edgenode.cli import main as edgenode
-from edgenode.config_file import load
+from edgenode.configuration.file import load
 from trainer.cli import cli as trainer
 
 ROOT = Path(__file__).parents[3]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edgenode.config_file import load
+from edgenode.configuration.file import load
 from edgenode.decision_setup import build_rules, region_labels
 
 ROOT = Path(__file__).parents[3]

@@ -15,8 +15,8 @@ from pydantic import BaseModel, TypeAdapter
 
 from edgenode.delivery.payloads import PAYLOADS
 from edgenode.delivery.topics import Topics
-from edgenode.node import Node
-from edgenode.node_commands import command_table
+from edgenode.node.commands import command_table
+from edgenode.node.node import Node
 from edgenode.settings import Settings
 from scripts.reference.__main__ import DOCUMENTS, ROOT
 from scripts.reference.asyncapi import asyncapi_document
@@ -59,7 +59,7 @@ def test_the_configuration_page_has_every_setting_and_no_other() -> None:
 def test_every_setting_says_what_it_is(table: Table) -> None:
     assert table.text
     assert [key.name for key in table.keys if not key.text] == [], (
-        "give it a docstring in edgenode/settings.py"
+        "give it a docstring in edgenode/settings/__init__.py"
     )
 
 
@@ -109,7 +109,7 @@ def test_every_code_of_an_error_is_documented() -> None:
     page = (DOCS / "topics.md").read_text(encoding="utf-8").rpartition("Codes of errors:")[2]
     sources = [
         DOCS.parent / "edgenode" / name
-        for name in ("node_commands.py", "node_model_commands.py", "delivery/commands.py")
+        for name in ("node/commands.py", "node/model_commands.py", "delivery/commands.py")
     ]
     text = "".join(source.read_text(encoding="utf-8") for source in sources)
     raised = re.findall(r'CommandError\(\s*"(\w+)"|code="(\w+)"|verb, \w+, "(\w+)"', text)

@@ -6,7 +6,7 @@ import tomllib
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edgenode.drawing.desk import RegionsDesk, Subject
@@ -35,6 +35,7 @@ SHAPE = st.one_of(
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(SHAPE, max_size=4), st.lists(POINTS, max_size=2), st.text(max_size=20))
+@example([], [], "\x7f")
 def test_the_toml_says_what_was_drawn(shapes: list[dict[str, Any]], masks: list[Any], source: str) -> None:
     regions = [{"name": f"r{n}", "model": "parts", **shape} for n, shape in enumerate(shapes)]
     drawing = read_drawing(drawn(*regions, masks=masks), MODELS)

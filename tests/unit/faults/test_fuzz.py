@@ -15,7 +15,17 @@ from edgenode.capture.pictures import decode_picture
 from edgenode.errors import PictureError, SourceError
 from tests.faults.fuzz_targets import TARGETS, Target
 
-INPUTS = {"configuration": 25, "picture": 300, "multipart": 150, "video": 60}
+INPUTS = {
+    "card": 150,
+    "command": 150,
+    "command_line": 50,
+    "configuration": 25,
+    "environment": 100,
+    "model": 50,
+    "multipart": 150,
+    "picture": 300,
+    "video": 60,
+}
 
 
 @pytest.fixture(scope="module", params=sorted(TARGETS))
@@ -64,7 +74,7 @@ def test_any_bytes_are_a_picture_or_an_error(data: bytes, magic: bytes) -> None:
 
 def test_a_configuration_that_is_not_touched_is_good(tmp_path: Path) -> None:
     """Otherwise nothing but the first mistake would ever be looked at."""
-    from edgenode.check import prove
+    from edgenode.configuration.check import prove
     from tests.faults.fuzz_targets import WORKING
     from tests.models import make_model
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from tests.unit.inference.engine_bench import Bench
 def no_thread_left_behind() -> Iterator[None]:
     before = set(threading.enumerate())
     yield
+    deadline_s = time.monotonic() + 60.0
+    for thread in set(threading.enumerate()) - before:
+        thread.join(max(0.0, deadline_s - time.monotonic()))
     left = [thread.name for thread in threading.enumerate() if thread not in before]
     assert left == [], f"threads left behind: {left}"
 

@@ -18,7 +18,7 @@ from edgenode.inference.sample_buffer import BufferLimits, SampleBuffer
 from edgenode.records import DropReason, Prediction, Sample
 from tests.models import make_model
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 QUICK = EngineOptions(idle_s=0.05, first_pause_s=0.001, longest_pause_s=0.01)
 

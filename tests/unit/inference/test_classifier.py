@@ -213,9 +213,9 @@ def test_only_the_rows_that_are_nan_are_reported(tmp_path: Path) -> None:
 
 def test_an_endless_run_is_ended_and_the_model_serves_on(tmp_path: Path) -> None:
     path = make_model(tmp_path / "m.onnx", trips_when_bright=ENDLESS)
-    with Classifier.load(path, ClassifierOptions(run_timeout_s=0.3)) as classifier:
+    with Classifier.load(path, ClassifierOptions(run_timeout_s=1.0)) as classifier:
         for _ in range(2):
-            with pytest.raises(InferenceError, match=r"longer than 0\.3 s"):
+            with pytest.raises(InferenceError, match=r"longer than 1 s"):
                 classifier.classify(colours(classifier, 255))
             assert classifier.classify(colours(classifier, 0)).probabilities[0, 0] > 0.9
 

@@ -6,7 +6,6 @@ import threading
 import time
 from collections import Counter
 
-import numpy as np
 import pytest
 
 from edgenode.clock import ManualClock, SystemClock
@@ -14,7 +13,7 @@ from edgenode.inference.sample_buffer import BufferLimits, SampleBuffer
 from edgenode.records import DropReason
 from tests.unit.inference.samples import assert_law, sample
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 
 
 def test_newest_wins_and_the_older_one_is_counted() -> None:
@@ -28,7 +27,7 @@ def test_newest_wins_and_the_older_one_is_counted() -> None:
     assert_law(buffer.counts())
 
 
-def test_the_array_is_the_samples_stacked_in_their_order() -> None:
+def test_a_batch_is_in_order_of_arrival() -> None:
     buffer = SampleBuffer("tiny", BufferLimits(per_region=2), ManualClock())
     for index, camera in enumerate("abcab"):
         buffer.offer(sample(camera, index=index))
@@ -36,20 +35,20 @@ def test_the_array_is_the_samples_stacked_in_their_order() -> None:
     assert batch is not None
     assert batch.model == "tiny"
     assert [s.frame_index for s in batch.samples] == [0, 1, 2, 3, 4]
-    np.testing.assert_array_equal(batch.array, np.stack([s.array for s in batch.samples]))
-    assert batch.array.flags.c_contiguous
 
 
-def test_a_kept_batch_does_not_change_when_the_next_one_is_taken() -> None:
+def test_a_camera_of_many_regions_has_no_more_turns_than_another() -> None:
     buffer = SampleBuffer("tiny", BufferLimits(), ManualClock())
-    buffer.offer(sample(index=1))
-    first = buffer.take(8, 0.0)
-    buffer.offer(sample(index=2))
-    second = buffer.take(8, 0.0)
-    assert first is not None
-    assert second is not None
-    assert first.array.max() == 1
-    assert second.array.max() == 2
+    served: list[str] = []
+    for index in range(12):
+        for region in range(9):
+            buffer.offer(sample("many", f"r{region}", index))
+        buffer.offer(sample("one", index=index))
+        batch = buffer.take(2, 0.0)
+        assert batch is not None
+        served += sorted(f"{s.camera}.{s.region}" for s in batch.samples)
+    assert served[1::2] == ["one.r"] * 12
+    assert served[0::2] == [f"many.r{turn % 9}" for turn in range(12)], "its regions have theirs in turn"
 
 
 def test_a_fast_region_does_not_starve_a_slow_one() -> None:
@@ -157,7 +156,7 @@ def test_discard_counts_what_it_drops() -> None:
 
 
 def test_take_wakes_when_something_arrives_and_when_it_closes() -> None:
-    buffer = SampleBuffer("tiny", BufferLimits(), SystemClock())
+    buffer = SampleBuffer("tiny", BufferLimits(max_age_s=1000.0), SystemClock())
     results: list[int] = []
 
     def take_all() -> None:

@@ -15,7 +15,7 @@ from edgenode.inference.sample_buffer import BufferCounts, BufferLimits, SampleB
 from edgenode.records import DropReason, Sample
 from tests.unit.inference.samples import assert_law, sample
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 
 
 class BufferMachine(RuleBasedStateMachine):
@@ -27,7 +27,8 @@ class BufferMachine(RuleBasedStateMachine):
         self.clock = ManualClock()
         self.buffer = SampleBuffer("tiny", self.limits, self.clock)
         self.held: dict[tuple[str, str], deque[Sample]] = {}
-        self.line: list[tuple[str, str]] = []
+        self.ring: dict[str, list[str]] = {}
+        """Cameras in the order of their turns, each with its regions in the order of theirs."""
         self.closed = False
         self.next_index = 0
         self.answered: set[int] = set()
@@ -57,8 +58,8 @@ class BufferMachine(RuleBasedStateMachine):
             self._follow_full(before, after, key)
         else:
             assert reason is None
-        if key not in self.line:
-            self.line.append(key)
+        if region not in self.ring.setdefault(camera, []):
+            self.ring[camera].append(region)
         self.held.setdefault(key, deque()).append(new)
 
     def _follow_full(self, before: BufferCounts, after: BufferCounts, newcomer: tuple[str, str]) -> None:
@@ -72,29 +73,43 @@ class BufferMachine(RuleBasedStateMachine):
         most = max(map(len, self.held.values()))
         losers = [key for key, line in self.held.items() if len(line) == most and key[0] == cameras[0]]
         assert losers, "full must take from a region with the most waiting"
-        inside = {waiting.sample.frame_index for line in self.buffer._lines.values() for waiting in line}
+        inside = {
+            waiting.sample.frame_index
+            for lines in self.buffer._cameras.values()
+            for line in lines.values()
+            for waiting in line
+        }
         gone = [key for key in losers if self.held[key][0].frame_index not in inside]
         assert len(gone) == 1
         self.held[gone[0]].popleft()
         if not self.held[gone[0]] and gone[0] != newcomer:
             del self.held[gone[0]]
-            self.line.remove(gone[0])
+            camera, region = gone[0]
+            self.ring[camera].remove(region)
+            if not self.ring[camera]:
+                del self.ring[camera]
 
     @rule(max_batch=st.integers(1, 5))
     def take(self, max_batch: int) -> None:
         expected: list[Sample] = []
         oldest_s = self.clock.monotonic() - self.limits.max_age_s
-        while self.line and len(expected) < max_batch:
-            key = self.line.pop(0)
-            line = self.held.pop(key)
-            while line and line[0].captured_s < oldest_s:
-                line.popleft()
-            if not line:
-                continue
-            expected.append(line.popleft())
-            if line:
-                self.held[key] = line
-                self.line.append(key)
+        while self.ring and len(expected) < max_batch:
+            camera = next(iter(self.ring))
+            regions = self.ring.pop(camera)
+            served = False
+            while regions and not served:
+                key = (camera, regions.pop(0))
+                line = self.held.pop(key)
+                while line and line[0].captured_s < oldest_s:
+                    line.popleft()
+                if line:
+                    expected.append(line.popleft())
+                    served = True
+                if line:
+                    self.held[key] = line
+                    regions.append(key[1])
+            if regions:
+                self.ring[camera] = regions
         batch = self.buffer.take(max_batch, 0.0)
         got = [] if batch is None else list(batch.samples)
         assert [s.frame_index for s in got] == sorted(s.frame_index for s in expected)
@@ -110,7 +125,7 @@ class BufferMachine(RuleBasedStateMachine):
     def discard(self) -> None:
         assert self.buffer.discard() == sum(map(len, self.held.values()))
         self.held.clear()
-        self.line.clear()
+        self.ring.clear()
 
     @rule(really=st.integers(0, 9))
     def close(self, really: int) -> None:

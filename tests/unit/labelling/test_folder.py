@@ -146,3 +146,18 @@ def test_a_picture_that_went_meanwhile_is_told(tmp_path: Path) -> None:
         folder.put(one, ("ok",))
     assert folder.said(one.name) == (False, None)
     folder.close()
+
+
+def test_what_others_hide_in_the_folder_stays(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (out / "ok").mkdir(parents=True)
+    (out / "ok" / ".gitkeep").touch()
+    (out / "ok" / ".0.png.new").write_bytes(b"half")
+    TrainingFolder(out, False).open(()).close()
+    assert [path.name for path in (out / "ok").iterdir()] == [".gitkeep"]
+
+
+def test_a_manifest_without_its_columns_is_told(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("file,label\n0.png,ok\n")
+    with pytest.raises(DataError, match=r"labels\.csv: a row lacks path or labels"):
+        TrainingFolder(tmp_path, True).open(())

@@ -90,3 +90,13 @@ def test_labels_that_may_be(label: str) -> None:
 )
 def test_labels_that_may_not(label: str) -> None:
     assert label_problem(label) is not None
+
+
+def test_two_pictures_never_share_a_name(tmp_path: Path) -> None:
+    write(tmp_path / "a" / "b_c.png")
+    write(tmp_path / "a_b" / "c.png", textured(2))
+    first = find_pictures(tmp_path, tmp_path / "out").pictures
+    assert len({picture.name for picture in first}) == 2
+    assert [picture.name for picture in find_pictures(tmp_path, tmp_path / "out").pictures] == [
+        picture.name for picture in first
+    ]

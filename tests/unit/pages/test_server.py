@@ -43,7 +43,7 @@ class Visitor:
         named = {"Host": f"127.0.0.1:{self.port}"} | {k.replace("_", "-"): v for k, v in headers.items()}
         if self.cookie:
             named["Cookie"] = self.cookie
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.request(method, path, body, named)
             answer = connection.getresponse()
@@ -182,7 +182,7 @@ def test_a_taken_port_is_told(server: PageServer, content: Content) -> None:
 
 
 def test_a_connection_that_says_nothing_does_not_hold_up_the_end(server: PageServer, inside: Visitor) -> None:
-    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as silent:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as silent:
         assert inside.ask("/")[0] == HTTPStatus.OK  # the silent one was accepted before
         server.stop()
         assert silent.recv(1) == b""

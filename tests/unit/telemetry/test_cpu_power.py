@@ -8,7 +8,7 @@ import pytest
 from prometheus_client.registry import CollectorRegistry
 
 from edgenode.clock import ManualClock
-from edgenode.pacekeeper import PaceKeeper
+from edgenode.node.pacekeeper import PaceKeeper
 from edgenode.settings import Settings
 from edgenode.telemetry.cpu_power import CpuPower, Point, calibrated
 from edgenode.telemetry.energy import EnergyMeter

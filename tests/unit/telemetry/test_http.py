@@ -37,7 +37,7 @@ class Node:
     def ask(
         self, path: str, method: str = "GET", headers: dict[str, str] | None = None
     ) -> tuple[http.client.HTTPResponse, bytes]:
-        connection = http.client.HTTPConnection(*self.server.address, timeout=20)
+        connection = http.client.HTTPConnection(*self.server.address, timeout=60)
         try:
             connection.request(method, path, headers=headers or {})
             response = connection.getresponse()
@@ -51,7 +51,7 @@ def node() -> Iterator[Node]:
     node = Node()
     node.server.start()
     yield node
-    assert node.server.stop(20.0)
+    assert node.server.stop(60.0)
     assert not [thread for thread in threading.enumerate() if thread.name == "http"]
 
 
@@ -157,7 +157,7 @@ def test_every_answer_has_the_security_headers_and_names_no_server(node: Node, p
 
 
 def test_a_request_that_cannot_be_parsed_is_refused_without_an_echo(node: Node) -> None:
-    with socket.create_connection(node.server.address, timeout=20) as client:
+    with socket.create_connection(node.server.address, timeout=60) as client:
         client.sendall(b"<script> /metrics HTTP/banana\r\n\r\n")
         answer = b"".join(iter(lambda: client.recv(4096), b""))
     assert answer.startswith(b"HTTP/1.0 400 ")
@@ -197,20 +197,20 @@ def test_connections_beyond_the_limit_are_told_to_come_back_one_address_sooner_t
 def test_stop_does_not_wait_for_a_silent_client() -> None:
     node = Node()
     node.server.start()
-    with socket.create_connection(node.server.address, timeout=20):
+    with socket.create_connection(node.server.address, timeout=60):
         assert node.ask("/healthz")[0].status == 200
-        assert node.server.stop(20.0)
+        assert node.server.stop(60.0)
 
 
 def test_a_client_that_sends_too_slowly_is_cut_off() -> None:
     server = HttpServer(("127.0.0.1", 0), Metrics(), Health(), dict, request_limit_s=0.1)
     server.start()
     try:
-        with socket.create_connection(server.address, timeout=30) as client:
+        with socket.create_connection(server.address, timeout=60) as client:
             client.sendall(b"GET /metrics HTTP/1.1\r\nX-Slow: ")
             assert client.recv(1) == b""
     finally:
-        assert server.stop(20.0)
+        assert server.stop(60.0)
 
 
 def test_a_port_in_use_is_one_clear_error() -> None:
@@ -233,12 +233,12 @@ def test_a_page_that_fails_is_500_and_the_listener_lives(caplog: pytest.LogCaptu
     server.start()
     try:
         for path, status in (("/status", 500), ("/healthz", 200)):
-            connection = http.client.HTTPConnection(*server.address, timeout=20)
+            connection = http.client.HTTPConnection(*server.address, timeout=60)
             connection.request("GET", path)
             assert connection.getresponse().status == status
             connection.close()
     finally:
-        assert server.stop(20.0)
+        assert server.stop(60.0)
     assert "answering GET /status failed" in caplog.text
 
 
@@ -250,17 +250,17 @@ def test_stop_waits_for_a_thread_whose_request_is_already_over(monkeypatch: pyte
     def slow(server: _BoundedServer, request: object) -> None:
         real(server, request)  # type: ignore[arg-type]
         over.set()
-        may_end.wait(20.0)
+        may_end.wait(60.0)
 
     monkeypatch.setattr(_BoundedServer, "shutdown_request", slow)
     node = Node()
     node.server.start()
     node.ask("/healthz")
-    assert over.wait(20.0)
+    assert over.wait(60.0)
     ended = node.server.stop(0.1)
     running = [thread for thread in threading.enumerate() if thread.name == "http"]
     may_end.set()
     for thread in running:
-        thread.join(20.0)
+        thread.join(60.0)
     assert running
     assert not ended, "it said that every thread had ended"

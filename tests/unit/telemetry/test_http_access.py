@@ -43,13 +43,13 @@ def server(token_file: Path) -> Iterator[HttpServer]:
     )
     server.start()
     yield server
-    assert server.stop(20.0)
+    assert server.stop(60.0)
 
 
 def ask(
     server: HttpServer, path: str, authorization: str | None = None
 ) -> tuple[http.client.HTTPResponse, str]:
-    connection = http.client.HTTPConnection(*server.address, timeout=20)
+    connection = http.client.HTTPConnection(*server.address, timeout=60)
     try:
         connection.request("GET", path, headers={"Authorization": authorization} if authorization else {})
         response = connection.getresponse()
@@ -150,7 +150,7 @@ def test_however_much_a_stranger_sends_tells_nothing(server: HttpServer, said: b
 
 def tells_nothing(server: HttpServer, said: bytes) -> None:
     answer = b""
-    with socket.create_connection(server.address, timeout=20) as client:
+    with socket.create_connection(server.address, timeout=60) as client:
         try:
             client.sendall(said)
             client.shutdown(socket.SHUT_WR)

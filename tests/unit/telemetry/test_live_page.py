@@ -29,11 +29,11 @@ def server() -> Iterator[HttpServer]:
     server = HttpServer(("127.0.0.1", 0), Metrics(), Health(ManualClock()), lambda: {"node": "gateway-7"})
     server.start()
     yield server
-    assert server.stop(20.0)
+    assert server.stop(60.0)
 
 
 def ask(server: HttpServer, path: str, **headers: str) -> tuple[http.client.HTTPResponse, bytes]:
-    connection = http.client.HTTPConnection(*server.address, timeout=20)
+    connection = http.client.HTTPConnection(*server.address, timeout=60)
     try:
         connection.request(
             "GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()}

@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 
+from edgenode.node.commands import VERBS
 from edgenode.records import CameraReport, CameraStatus, DropReason, ModelIdentity
+from edgenode.telemetry import delivery_metrics
 from edgenode.telemetry.cpu import ThreadCpu, thread_label
 from edgenode.telemetry.drift import PSI_MIN_SAMPLES, DriftMonitor, psi
 from edgenode.telemetry.energy import EnergyMeter
@@ -404,3 +406,7 @@ def test_the_metrics_page_names_every_metric_and_no_other() -> None:
         for name, labels in re.findall(r"(\w+)\{([^}]*)\}", DESIGNED)
     }
     assert documented == designed
+
+
+def test_every_command_is_counted_under_its_own_name() -> None:
+    assert delivery_metrics._VERBS == VERBS

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from edgenode.errors import DataError
 from edgenode.inference.classifier import Classifier
-from edgenode.rollout_judgement import gate
+from edgenode.rollout.judgement import gate
 from edgenode.settings import RolloutSettings
 from tests.models import file_sha256, make_model
 from tests.pictures_made import shades
