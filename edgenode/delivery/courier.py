@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -67,6 +68,11 @@ class DeliveryObserver(Protocol):
     def evicted(self, reason: str, count: int) -> None: ...
     def connected(self, connected: bool) -> None: ...
     def refused(self, count: int) -> None: ...
+    def messages_dropped(self, kind: str, count: int) -> None:
+        """What no outbox keeps and a full buffer lost: `state`, `classification`, `reply`, `incoming`; or `command`:
+        not answered."""
+        ...
+
     def command(self, verb: str, ok: bool) -> None: ...
 
 
@@ -150,6 +156,8 @@ class Courier:
         self._protocol = ""
         self._logged: tuple[str, float] = ("", 0.0)
         self._faults = 0
+        self._dropped: Counter[str] = Counter()
+        """As it was told last."""
         self._ticked_s = -TICK_S
         self._unsettled_s: float | None = None
         """When the oldest acknowledgement came that is not noted yet."""
@@ -343,3 +351,17 @@ class Courier:
             faults=self._faults,
         )
         self._observer.outbox(counts.waiting, counts.bytes)
+        self._tell_dropped()
+
+    def _tell_dropped(self) -> None:
+        mailbox = self._parts.mailbox
+        dropped = Counter(
+            state=mailbox.lost_retained,
+            classification=mailbox.lost_classifications,
+            reply=mailbox.lost_replies,
+            command=self._parts.gate.unanswered,
+            incoming=self._parts.link.unread,
+        )
+        for kind, count in (dropped - self._dropped).items():
+            self._observer.messages_dropped(kind, count)
+        self._dropped = dropped

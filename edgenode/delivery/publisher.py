@@ -225,6 +225,11 @@ class Publisher:
         """Any other retained message (Home Assistant's discovery): sent now and after every connect."""
         self._retain(lambda: message)
 
+    def publish_once(self, message: Message) -> None:
+        """A message that nobody keeps, neither the broker nor this: sent once, before what is retained. It may stand on
+        the topic of a retained one, whose place it does not take."""
+        self._mailbox.put_reply(message)
+
     def set_node_state(self, status: str, reason: str) -> None:
         """`online` or `degraded`. `stopped` and `offline` are said by the publisher and the broker."""
         with self._state_lock:

@@ -223,7 +223,7 @@ class Traffic:
         self._observer.refused(1)
         if flight.kind == "reply":
             # whoever asked chose the topic: it gets no block of its own and no line that it could vary
-            log.warning("the broker lets no answer through to where one was asked for (%s)", reason)
+            log.warning("the broker lets an answer, or a message that is sent once, not through (%s)", reason)
             return
         now_s = self._clock.monotonic()
         block = self._blocks.get(topic)

@@ -71,11 +71,12 @@ class Node:
         base_dir: Path,
         clock: Clock | None = None,
         hooks: Hooks = Hooks(),  # noqa: B008 - frozen
+        metrics: Metrics | None = None,
     ) -> None:
         self.settings = settings
         self.base_dir = base_dir
         self.clock: Clock = clock if clock is not None else SystemClock()
-        self.metrics = Metrics()
+        self.metrics = metrics if metrics is not None else Metrics()
         self.health = Health(self.clock)
         self.health.require("models", "outbox", "cameras")
         self._reports: dict[str, CameraReport] = {}

@@ -76,6 +76,9 @@ class Tally:
     def refused(self, count: int) -> None:
         self.counts["refused"] += count
 
+    def messages_dropped(self, kind: str, count: int) -> None:
+        self.counts[f"dropped {kind}"] += count
+
     def command(self, verb: str, ok: bool) -> None:
         self.commands.append((verb, ok))
 

@@ -54,7 +54,7 @@ edgenode_collect_dropped_total{rule,reason} edgenode_collect_bytes{}
 edgenode_disk_free_bytes{} edgenode_disk_bytes{} edgenode_outbox_limit_bytes{} edgenode_clock_synchronised{}
 edgenode_certificate_expiry_timestamp_seconds{}
 edgenode_stage_joules_total{stage} edgenode_governor_share{camera} edgenode_governor_pressure{limit}
-edgenode_temperature_celsius{zone}
+edgenode_temperature_celsius{zone} edgenode_messages_dropped_total{kind}
 """
 
 
@@ -134,6 +134,7 @@ def busy(tmp_path: Path) -> Metrics:
     metrics.evicted("expired", 2)
     metrics.connected(True)
     metrics.refused(1)
+    metrics.messages_dropped("state", 3)
     metrics.command("reload", True)
     return metrics
 
