@@ -28,7 +28,7 @@ from edgenode.clock import SystemClock
 from edgenode.errors import EdgeNodeError
 from edgenode.inference.classifier import Classifier
 from edgenode.inference.pixels import prepare
-from edgenode.node import Node
+from edgenode.node.node import Node
 from edgenode.records import U8
 from edgenode.settings import (
     CameraSettings,
