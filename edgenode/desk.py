@@ -206,9 +206,10 @@ class DecisionDesk:
             self._dirty = False
             return self._export()
 
-    def close(self, timeout_s: float) -> bool:
-        """Hand over the events whose pictures are still being made; whether that was done in time."""
-        return self._lane.close(timeout_s)
+    def close(self, timeout_s: float) -> None:
+        """Hand over the events whose pictures are still being made, as far as that can be done in time."""
+        if not self._lane.close(timeout_s):
+            log.error("the thread that makes pictures of events did not end in time and is left behind")
 
     @property
     def dirty(self) -> bool:
