@@ -200,9 +200,8 @@ class DecisionDesk:
     def export(self) -> JsonObject:
         """What must survive a restart: states and open events, JSON-able."""
         with self._lock:
-            self._lane.flush(
-                FLUSH_S
-            )  # what is remembered as told must be in the outbox: none comes in between
+            # What is remembered as told must be in the outbox: no event comes in between.
+            self._lane.flush(FLUSH_S)
             self._dirty = False
             return self._export()
 
