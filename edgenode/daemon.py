@@ -75,13 +75,18 @@ def _serve(
     code = exit_codes.OK
     alarm = StallAlarm(notifier.watchdog_interval_s)
     beat = _beat(node, notifier, alarm)
+
+    def feed() -> None:
+        alarm.beat()
+        notifier.watchdog()
+
     beat()
     try:
         while not stop.is_set():
             node.supervise(stop, beat)
             if node.reload_requested.is_set():
                 node.reload_requested.clear()
-                with patience(lambda: (alarm.beat(), notifier.watchdog()), alarm.limit_s / 4.0):
+                with patience(feed, alarm.limit_s / 4.0):
                     _reload(node, notifier, load_again)
     except EdgeNodeError as error:
         log.critical(
