@@ -75,18 +75,18 @@ def _serve(
     code = exit_codes.OK
     alarm = StallAlarm(notifier.watchdog_interval_s)
     beat = _beat(node, notifier, alarm)
+    beat()
 
-    def feed() -> None:
+    def still_loading() -> None:
         alarm.beat()
         notifier.watchdog()
 
-    beat()
     try:
         while not stop.is_set():
             node.supervise(stop, beat)
             if node.reload_requested.is_set():
                 node.reload_requested.clear()
-                with patience(feed, alarm.limit_s / 4.0):
+                with patience(still_loading, alarm.limit_s / 4.0):
                     _reload(node, notifier, load_again)
     except EdgeNodeError as error:
         log.critical(

@@ -49,6 +49,9 @@ OUTBOX_FOLDER = "outbox"
 LINK_LIMIT_S = 180.0
 """How long the thread that talks to the broker may be silent: a name server, a connection, a pause."""
 
+COMMAND_LIMIT_S = 120.0
+"""How long one command may take that is not among `slow_verbs`: the slowest, a reload, answers after 20 s."""
+
 
 @dataclass(frozen=True, slots=True)
 class PublisherOptions:
@@ -140,6 +143,16 @@ class Publisher:
     def link_heartbeat_s(self) -> float:
         """The same of the thread that talks to the broker; limit it by `LINK_LIMIT_S`."""
         return self._link.heartbeat_s
+
+    @property
+    def command_heartbeat_s(self) -> float:
+        """The same of the thread that does commands; limit it by `COMMAND_LIMIT_S`."""
+        return self._worker.heartbeat_s
+
+    @property
+    def slow_command_heartbeat_s(self) -> float:
+        """The same of the thread for `slow_verbs`, which may take as long as they are allowed to."""
+        return self._worker.slow_heartbeat_s
 
     def start(self) -> None:
         self._worker.start()
