@@ -9,8 +9,9 @@ from collections import Counter, deque
 from pathlib import Path
 from typing import Literal, cast
 
+from edgenode.bench.joules import Joules
 from edgenode.bench.process import rss_bytes, thread_seconds
-from edgenode.bench.rivals import Cost, Task
+from edgenode.bench.rivals import Cost, Task, with_joules
 from edgenode.desk import Hooks
 from edgenode.heap import share_heaps
 from edgenode.node.node import Node
@@ -99,15 +100,17 @@ class _Run:
         self._images.clear()
         self._latencies_s.clear()
         counts = self._counts()
+        meter = Joules(self._task.watts)
         by_thread, begun_s, cpu_s = thread_seconds(), time.monotonic(), time.process_time()
         pause.wait(self._task.seconds)
         cpu_s, wall_s = time.process_time() - cpu_s, time.monotonic() - begun_s
+        drawn = meter.drawn(cpu_s)
         used = {name: seconds - by_thread.get(name, 0.0) for name, seconds in thread_seconds().items()}
         gained = self._counts()
         gained.subtract(counts)
         ordered = sorted(self._latencies_s)
         images = [self._images[f"camera_{number}"] for number in range(self._task.cameras)]
-        return Cost(
+        found = Cost(
             kind,
             self._task.cameras,
             cpu_s,
@@ -126,6 +129,7 @@ class _Run:
             packets=gained["packets"],
             cpu_by_thread=used,
         )
+        return with_joules(found, drawn)
 
     def _counts(self) -> Counter[str]:
         found: Counter[str] = Counter()

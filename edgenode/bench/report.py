@@ -68,9 +68,11 @@ def _whole(loop: Cost) -> float:
 
 def table(rounds: Rounds) -> str:
     """Medians over the rounds, as Markdown."""
+    metered = any(each.joules is not None for runs in rounds for each in runs)
     lines = [
-        "| | cameras | CPU-seconds (lowest to highest) | % of a core | images | dropped | p50 ms | p99 ms | RSS MiB |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| | cameras | CPU-seconds (lowest to highest) | % of a core | images | dropped | p50 ms | p99 ms | RSS MiB |"
+        + (" J a camera | mJ an image |" if metered else ""),
+        "|---|---|---|---|---|---|---|---|---|" + ("---|---|" if metered else ""),
     ]
     for (kind, cameras), runs in _grouped(rounds).items():
         share = statistics.median(100.0 * each.cpu_s / each.wall_s for each in runs)
@@ -86,8 +88,20 @@ def table(rounds: Rounds) -> str:
             _milliseconds([each.p99_s for each in runs]),
             f"{statistics.median(each.rss_bytes for each in runs) / 2**20:.0f}",
         ]
+        cells += _energy(runs) if metered else []
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _energy(runs: Sequence[Cost]) -> list[str]:
+    """Joules a camera with their source, millijoules an image; empty where nothing is known."""
+    known = [each for each in runs if each.joules is not None]
+    if not known:
+        return ["", ""]
+    joules = statistics.median(each.joules or 0.0 for each in known)
+    images = statistics.median(each.images for each in known)
+    each_image = f"{1000.0 * joules / images:.1f}" if images else ""
+    return [f"{joules / max(1, known[0].cameras):.2f} ({known[0].energy_source})", each_image]
 
 
 def _behind(runs: Sequence[Cost]) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from edgenode.bench.process import rss_bytes
 from edgenode.clock import SystemClock
@@ -86,6 +86,18 @@ class _CamerasAlone(Pipeline):
         self.offered += 1
 
 
+class _Stamped(Pipeline):
+    """Notes how old each sample was when it was offered."""
+
+    def __init__(self, *parts: Any) -> None:
+        super().__init__(*parts)
+        self.lateness_s: deque[float] = deque(maxlen=100_000)
+
+    def offer(self, sample: Sample) -> None:
+        self.lateness_s.append(time.monotonic() - sample.captured_s)
+        super().offer(sample)
+
+
 class Rig:
     """Runs a load from `with` to its end. `read` measures the time since the last `read`."""
 
@@ -131,7 +143,7 @@ class Rig:
             lambda _camera, _index: None,
             Hooks(on_prediction=self._count),
         )
-        kind = Pipeline if self._classify else _CamerasAlone
+        kind = _Stamped if self._classify else _CamerasAlone
         self._pipeline = kind(
             desk.take,
             lambda _report: None,
@@ -162,6 +174,12 @@ class Rig:
         """Begin anew with latencies and with images by camera."""
         self.latencies_s.clear()
         self._by_camera.clear()
+        if isinstance(self._pipeline, _Stamped):
+            self._pipeline.lateness_s.clear()
+
+    def lateness_s(self) -> list[float]:
+        """How old samples were when their cameras offered them, of the newest since `forget`, ascending."""
+        return sorted(self._pipeline.lateness_s) if isinstance(self._pipeline, _Stamped) else []
 
     def images_by_camera(self) -> list[int]:
         """How many images of each camera were classified since `forget`; cameras without any are left out."""

@@ -13,10 +13,11 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from edgenode.bench.joules import Drawn, Joules
 from edgenode.bench.process import rss_bytes, thread_seconds
 from edgenode.errors import EdgeNodeError
 
@@ -38,6 +39,8 @@ class Task:
     warm_up_s: float
     seconds: float
     broker: tuple[str, int] | None = None
+    watts: tuple[float, float] | None = None
+    """Idle, and of one busy core: for machines without a meter."""
 
     def clip(self, number: int) -> str:
         return self.clips[number % len(self.clips)]
@@ -67,7 +70,16 @@ class Cost:
     decoded: int = 0
     packets: int = 0
     cpu_by_thread: Mapping[str, float] = field(default_factory=dict)
-    """Of the node: `cameras`, `infer`, and each other thread by its name."""
+    """Of the node: `cameras`, `infer`, `decide`, and each other thread by its name."""
+    joules: float | None = None
+    """This process's share of what the meter counted; None without one."""
+    energy_source: str = ""
+    """`rapl`, `hwmon`, or `model`: worked out from CPU time."""
+
+
+def with_joules(found: Cost, drawn: Drawn | None) -> Cost:
+    """`found` and what it drew."""
+    return found if drawn is None else replace(found, joules=drawn.joules, energy_source=drawn.source)
 
 
 def cost(kind: str, task: Task) -> Cost:
@@ -110,12 +122,13 @@ def _loops(kind: str, task: Task) -> Cost:
     for thread in threads:
         thread.start()
     stop.wait(task.warm_up_s)
+    meter = Joules(task.watts)
     begun_s, cpu_s, before = time.monotonic(), time.process_time(), sum(counts)
     by_thread = thread_seconds()
     stop.wait(task.seconds)
     wall_s, cpu_s, images = time.monotonic() - begun_s, time.process_time() - cpu_s, sum(counts) - before
     used = {name: seconds - by_thread.get(name, 0.0) for name, seconds in thread_seconds().items()}
-    rss = rss_bytes()
+    rss, drawn = rss_bytes(), meter.drawn(cpu_s)
     stop.set()
     for thread in threads:
         thread.join()
@@ -123,7 +136,8 @@ def _loops(kind: str, task: Task) -> Cost:
         publisher.close()
     fps = task.fps if task.fps > 0.0 else PlainVideo(task.clip(0)).fps
     expected = round(task.cameras * fps * wall_s)
-    return Cost(kind, task.cameras, cpu_s, wall_s, images, rss, expected=expected, cpu_by_thread=used)
+    found = Cost(kind, task.cameras, cpu_s, wall_s, images, rss, expected=expected, cpu_by_thread=used)
+    return with_joules(found, drawn)
 
 
 def _decode(kind: str, task: Task) -> Cost:
@@ -133,6 +147,7 @@ def _decode(kind: str, task: Task) -> Cost:
     from edgenode.clock import SystemClock
 
     options = SourceOptions(loop=True, keyframes_only=kind == "keyframes")
+    meter = Joules(task.watts)
     begun_s, cpu_s, frames = time.monotonic(), time.process_time(), 0
     for number in range(task.cameras):
         source = open_source(task.clip(number), options, SystemClock())
@@ -140,7 +155,8 @@ def _decode(kind: str, task: Task) -> Cost:
             frames += 1
         source.close()
     spent_s, wall_s = time.process_time() - cpu_s, time.monotonic() - begun_s
-    return Cost(kind, task.cameras, spent_s, wall_s, 0, rss_bytes(), decoded=frames)
+    found = Cost(kind, task.cameras, spent_s, wall_s, 0, rss_bytes(), decoded=frames)
+    return with_joules(found, meter.drawn(spent_s))
 
 
 def _onnxruntime(task: Task) -> Cost:
@@ -156,17 +172,20 @@ def _onnxruntime(task: Task) -> Cost:
         spec = classifier.card.input
         batch = np.ascontiguousarray(np.resize(golden_input(spec, 2, 0), (8, *spec.shape)))
         images = round(task.cameras * fps * task.seconds)
+        meter = Joules(task.watts)
         begun_s, cpu_s = time.monotonic(), time.process_time()
         for _ in range(max(1, images // 8)):
             classifier.classify(batch)
         spent_s, wall_s = time.process_time() - cpu_s, time.monotonic() - begun_s
-    return Cost("onnxruntime", task.cameras, spent_s, wall_s, images, rss_bytes())
+        drawn = meter.drawn(spent_s)
+    return with_joules(Cost("onnxruntime", task.cameras, spent_s, wall_s, images, rss_bytes()), drawn)
 
 
 def _main(kind: str, text: str) -> None:
     fields: dict[str, Any] = json.loads(text)
-    broker = fields.pop("broker")
-    task = Task(**fields, broker=tuple(broker) if broker is not None else None)
+    for name in ("broker", "watts"):  # JSON knows no tuples
+        fields[name] = tuple(fields[name]) if fields[name] is not None else None
+    task = Task(**fields)
     if kind in GATES:
         from edgenode.bench.node_cost import node_cost
 

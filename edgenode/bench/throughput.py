@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgenode.bench.bare import bare_images_per_s
+from edgenode.bench.bare import Bare, bare
 from edgenode.bench.rig import Load, Reading, Rig
 
 
@@ -26,6 +26,10 @@ class Round:
     node_images_per_s: float
     offered_per_s: float
     """Samples the cameras offered a second while the node classified."""
+    bare_cpu_s_per_image: float
+    """Of the bare loop beside the cameras."""
+    thread_cpu_s_per_image: float
+    """Of the node's thread that runs the model: the rest of it is taking samples and handing answers on."""
     cpu_s: float
     wall_s: float
     rss_bytes: int
@@ -33,6 +37,12 @@ class Round:
     @property
     def ratio(self) -> float:
         return self.node_images_per_s / self.bare_images_per_s
+
+    @property
+    def thread_share(self) -> float:
+        """What of the model's thread a bare loop would need for the same images. Says nothing of waiting, and hangs
+        less on what else the machine does than wall time."""
+        return self.bare_cpu_s_per_image / self.thread_cpu_s_per_image
 
     @property
     def ratio_alone(self) -> float:
@@ -48,18 +58,21 @@ def measure(load: Load, seconds: float, rounds: int) -> Iterator[Round]:
             beside = _bare(load, seconds)
         reading = _node(load, seconds)
         yield Round(
-            alone_images_per_s=alone,
-            bare_images_per_s=beside,
+            alone_images_per_s=alone.images_per_s,
+            bare_images_per_s=beside.images_per_s,
             node_images_per_s=reading.images_per_s,
             offered_per_s=reading.offered / reading.wall_s,
+            bare_cpu_s_per_image=beside.cpu_s_per_image,
+            thread_cpu_s_per_image=max(1e-9, reading.cpu_by_thread.get("infer-model", 0.0))
+            / max(1, reading.classified),
             cpu_s=reading.cpu_s,
             wall_s=reading.wall_s,
             rss_bytes=reading.rss_bytes,
         )
 
 
-def _bare(load: Load, seconds: float) -> float:
-    return bare_images_per_s(load.model, load.max_batch, load.threads, seconds)
+def _bare(load: Load, seconds: float) -> Bare:
+    return bare(load.model, load.max_batch, load.threads, seconds)
 
 
 def _node(load: Load, seconds: float) -> Reading:

@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING
 import click
 
 from edgenode.commands.bench_cost import cost_command
+from edgenode.commands.bench_idle import idle_command
+from edgenode.commands.bench_latency import latency_command
 from edgenode.commands.bench_material import clip_option, json_option, material, model_option, print_figures
 from edgenode.commands.bench_overload import overload_command
+from edgenode.commands.bench_scaling import scaling_command
 
 if TYPE_CHECKING:
     from edgenode.bench.throughput import Round
@@ -24,8 +27,8 @@ def bench_command() -> None:
     """Measure this node on this machine, side by side with others and with the limits."""
 
 
-bench_command.add_command(cost_command)
-bench_command.add_command(overload_command)
+for each in (cost_command, idle_command, latency_command, overload_command, scaling_command):
+    bench_command.add_command(each)
 
 
 @bench_command.command("throughput")
@@ -68,7 +71,13 @@ def throughput_command(
             "regions_a_camera": regions,
             "batch": batch,
             "rounds": [
-                asdict(each) | {"ratio": each.ratio, "ratio_alone": each.ratio_alone} for each in found
+                asdict(each)
+                | {
+                    "ratio": each.ratio,
+                    "ratio_alone": each.ratio_alone,
+                    "thread_share": each.thread_share,
+                }
+                for each in found
             ],
             "ratio_median": statistics.median(ratios),
             "ratio_lowest": min(ratios),
@@ -86,7 +95,8 @@ def _told(rounds: Iterator[Round], quiet: bool) -> Iterator[Round]:
             click.echo(
                 f"round {number}: bare {each.bare_images_per_s:.0f} images/s beside the cameras "
                 f"({each.alone_images_per_s:.0f} alone), node {each.node_images_per_s:.0f} "
-                f"({each.ratio:.2f}); cameras offer {each.offered_per_s:.0f} samples/s, "
+                f"({each.ratio:.2f}; by CPU of the model's thread {each.thread_share:.2f}); "
+                f"cameras offer {each.offered_per_s:.0f} samples/s, "
                 f"RSS {each.rss_bytes / 2**20:.0f} MiB"
             )
         yield each

@@ -31,6 +31,7 @@ class _Wanted:
     size: str
     clip_seconds: float | None
     cameras: int
+    rtsp: bool = False
 
 
 @click.command("cost")
@@ -54,6 +55,15 @@ class _Wanted:
 )
 @click.option("--warm-up", type=click.FloatRange(0.0, 600.0), default=20.0, show_default=True)
 @click.option("--rounds", type=click.IntRange(1, 99), default=3, show_default=True)
+@click.option(
+    "--rtsp", is_flag=True, help="Serve the clips over RTSP, by GStreamer's server where it is installed."
+)
+@click.option(
+    "--watts",
+    type=(float, float),
+    metavar="IDLE CORE",
+    help="Without a meter: [energy] idle_watts and core_watts, as `edgenode energy calibrate` finds them.",
+)
 @click.option("--broker", help="host:port; a Mosquitto started for the time where one is installed.")
 @click.option(
     "--plot", type=click.Path(path_type=Path, dir_okay=False), help="SVG of the cost against cameras."
@@ -71,6 +81,8 @@ def cost_command(
     seconds: float | None,
     warm_up: float,
     rounds: int,
+    rtsp: bool,
+    watts: tuple[float, float] | None,
     broker: str | None,
     plot: Path | None,
 ) -> None:
@@ -82,10 +94,14 @@ def cost_command(
     from edgenode.bench.broker import bench_broker
     from edgenode.bench.rivals import GATES, KINDS, Task, cost
 
-    numbers, names = _numbers(cameras), kinds.split(",")
+    numbers, names = camera_numbers(cameras), kinds.split(",")
     if unknown := set(names) - set(KINDS):
         raise click.UsageError(f"--kinds: {', '.join(sorted(unknown))} is none of {', '.join(KINDS)}")
-    wanted = _Wanted(clips, workload, size, clip_seconds, max(numbers))
+    wanted = _Wanted(clips, workload, size, clip_seconds, max(numbers), rtsp)
+    if rtsp and (clips or set(names) & {"decode", "keyframes"}):
+        raise click.UsageError(
+            "--rtsp serves made clips, and decodes nothing bare: leave out --clip, and decode in --kinds"
+        )
     with (
         tempfile.TemporaryDirectory(prefix="edgenode-bench-") as folder,
         material(model, Path()) as (model_path, _),
@@ -98,11 +114,13 @@ def cost_command(
             for number in numbers:
                 for name in names:
                     patience_s = warm_up if name in GATES else min(3.0, warm_up)
-                    task = Task(paths, str(model_path), number, fps, patience_s, seconds or length_s, where)
+                    task = Task(
+                        paths, str(model_path), number, fps, patience_s, seconds or length_s, where, watts
+                    )
                     found[-1].append(cost(name, task))
                     if not as_json:
                         click.echo(_line(found[-1][-1]))
-        recall = _recall(paths, fps, length_s) if "packet" in names and not clips else None
+        recall = _recall(paths, fps, length_s) if "packet" in names and not (clips or rtsp) else None
     _tell(as_json, found, wanted, recall, plot)
 
 
@@ -124,7 +142,14 @@ def _tell(
         },
         "ratios": {name: asdict(each) for name, each in ratios(found).items()},
     }
-    lines = ["", table(found), "", *(f"{name}: {each}" for name, each in ratios(found).items())]
+    sources = sorted({each.energy_source for runs in found for each in runs if each.energy_source})
+    figures["energy_source"] = sources
+    told = (
+        f"energy: {', '.join(sources)}"
+        if sources
+        else "energy: no meter can be read, and --watts is not given"
+    )
+    lines = ["", table(found), "", told, *(f"{name}: {each}" for name, each in ratios(found).items())]
     for kind in GATES:
         if (off := linearity(found, kind)) is not None:
             figures[f"{kind}, distance from a straight line"] = off
@@ -180,7 +205,13 @@ def _clips(wanted: _Wanted, folder: Path) -> Iterator[tuple[tuple[str, ...], flo
 
     footage = _footage(wanted)
     clips = make_clips(folder, footage, min(16, wanted.cameras))
-    yield tuple(str(clip) for clip in clips), footage.seconds
+    if not wanted.rtsp:
+        yield tuple(str(clip) for clip in clips), footage.seconds
+        return
+    from edgenode.bench.rtsp import rtsp_cameras
+
+    with rtsp_cameras(clips) as addresses:
+        yield addresses, footage.seconds
 
 
 def _footage(wanted: _Wanted) -> Footage:
@@ -194,7 +225,8 @@ def _address(clip: str) -> str:
     return clip if "://" in clip or clip.startswith("synthetic:") else str(Path(clip).absolute())
 
 
-def _numbers(text: str) -> list[int]:
+def camera_numbers(text: str) -> list[int]:
+    """Of `--cameras`. Raises click.UsageError."""
     try:
         numbers = [int(part) for part in text.split(",")]
     except ValueError:

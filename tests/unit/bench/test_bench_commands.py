@@ -33,6 +33,7 @@ def test_throughput_compares_the_node_with_bare_loops() -> None:
     (only,) = answer["rounds"]
     assert answer["regions_a_camera"] == 4
     assert min(only["alone_images_per_s"], only["bare_images_per_s"], only["node_images_per_s"]) > 0.0
+    assert 0.0 < only["thread_share"] < 1.5
     assert only["ratio"] == pytest.approx(only["node_images_per_s"] / only["bare_images_per_s"])
 
 
@@ -57,6 +58,7 @@ def test_overload_counts_what_is_dropped_and_compares_with_the_unloaded_node() -
     unloaded, loaded = answer["burdens"]
     assert loaded["factor"] > unloaded["factor"]
     assert loaded["dropped_per_s"] > 0.0
+    assert 0.0 < loaded["late_p99_s"] <= loaded["p99_s"] + 5.0
     assert 0.0 < loaded["fairness"] <= 1.0
     assert len(answer["p99_over_unloaded"]) == 1
 
