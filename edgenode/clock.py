@@ -73,6 +73,39 @@ def parse_moment(text: str) -> datetime:
         raise ValueError(str(error)) from error
 
 
+class ClockSteps:
+    """Ages of what carries a wall clock's time, although that clock may be set while the thing waits.
+
+    Whoever hands out rising numbers calls `look` often; a jump of the wall clock against the monotonic one is kept
+    with the next number, and taken off the age of every smaller one. Slow corrections are no jumps. One thread.
+    """
+
+    _JUMP_S = 0.5
+    _MOST = 100
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._offset_s = self._measure()
+        self._steps: list[tuple[int, float]] = []
+        """The first number after a jump, and by how much the wall clock went forward."""
+
+    def look(self, next_number: int) -> None:
+        """Before numbers from `next_number` on are handed out."""
+        offset_s = self._measure()
+        step_s = offset_s - self._offset_s
+        self._offset_s = offset_s
+        if abs(step_s) >= self._JUMP_S:
+            self._steps = [*self._steps[1 - self._MOST :], (next_number, step_s)]
+
+    def age_s(self, at: datetime, number: int) -> float:
+        """How long ago `at` was, of the thing with `number`; never negative."""
+        stepped_s = sum(step_s for first, step_s in self._steps if number < first) if self._steps else 0.0
+        return max(0.0, (self._clock.now() - at).total_seconds() - stepped_s)
+
+    def _measure(self) -> float:
+        return self._clock.now().timestamp() - self._clock.monotonic()
+
+
 class Backoff:
     """Pauses between retries: exponential with full jitter.
 

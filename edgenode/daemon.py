@@ -17,7 +17,7 @@ from edgenode.configuration.file import LoadedSettings
 from edgenode.errors import ConfigurationError, EdgeNodeError
 from edgenode.heap import share_heaps
 from edgenode.node.node import Node
-from edgenode.supervision import StallAlarm, ThreadWatch, all_stacks, end_in_time, leave
+from edgenode.supervision import StallAlarm, ThreadWatch, all_stacks, end_in_time, leave, patience
 from edgenode.telemetry.logs import chosen_form, log_uncaught, set_up_logging
 from edgenode.telemetry.notify import Notifier
 from edgenode.telemetry.redaction import known_secrets
@@ -76,12 +76,18 @@ def _serve(
     alarm = StallAlarm(notifier.watchdog_interval_s)
     beat = _beat(node, notifier, alarm)
     beat()
+
+    def still_loading() -> None:
+        alarm.beat()
+        notifier.watchdog()
+
     try:
         while not stop.is_set():
             node.supervise(stop, beat)
             if node.reload_requested.is_set():
                 node.reload_requested.clear()
-                _reload(node, notifier, load_again)
+                with patience(still_loading, alarm.limit_s / 4.0):
+                    _reload(node, notifier, load_again)
     except EdgeNodeError as error:
         log.critical(
             "a part of the node has failed, ending so that the service manager restarts it: %s", error

@@ -195,6 +195,9 @@ class Pipeline:
         regions = list(models_by_region(settings).values())
         for name, classifier in classifiers.items():
             serving = self._serving.get(name)
+            total = max(regions.count(name), inference.max_batch)
+            if serving is not None:
+                serving.buffer.widen(total)  # there may be more regions now
             if serving is not None and serving.engine.classifier is classifier:
                 continue
             if (
@@ -205,7 +208,7 @@ class Pipeline:
                 record = serving.engine.record
                 self._retired(name, self.swap(name, classifier), record)
                 continue
-            fresh = self._engage(name, classifier, inference, max(regions.count(name), inference.max_batch))
+            fresh = self._engage(name, classifier, inference, total)
             if serving is not None:
                 # it stands in the old one's place by now, and holds what comes while that one ends
                 serving.engine.stop()

@@ -8,7 +8,7 @@ record exists.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -72,6 +72,39 @@ NONE = "none"
 """Decided label of a multi-label region in which no label is present."""
 INVALID = "invalid"
 """Decided label while the camera's picture cannot be trusted (frozen, blind, moved, gone)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planes:
+    """One decoded picture as its decoder left it: brightness, and both colour differences in half the resolution.
+
+    Not to be written to. Each is uint8; limited range unless `full_range`.
+    """
+
+    luma: U8
+    """[h, w]"""
+    blue: U8
+    """[h / 2, w / 2], halves rounded up."""
+    red: U8
+    hd: bool
+    """Which matrix: ITU-R BT.709, else BT.601."""
+    full_range: bool
+    left: int = 0
+    """1: colour begins a pixel of luma further left."""
+    top: int = 0
+
+    def box(self, x0: int, y0: int, x1: int, y1: int) -> Planes:
+        """Columns x0 to x1 and rows y0 to y1, ends excluded. Colour reaches a pixel beyond an odd edge."""
+        columns = slice((x0 + self.left) // 2, (x1 + self.left + 1) // 2)
+        rows = slice((y0 + self.top) // 2, (y1 + self.top + 1) // 2)
+        return replace(
+            self,
+            luma=self.luma[y0:y1, x0:x1],
+            blue=self.blue[rows, columns],
+            red=self.red[rows, columns],
+            left=(x0 + self.left) % 2,
+            top=(y0 + self.top) % 2,
+        )
 
 
 @dataclass(frozen=True, slots=True)

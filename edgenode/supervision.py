@@ -10,7 +10,10 @@ import logging
 import os
 import sys
 import threading
+import time
 import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -20,6 +23,8 @@ log = logging.getLogger(__name__)
 
 SILENCE_S = 30.0
 """Without a watchdog: after this long without a beat of the main thread the stacks are written."""
+LONG_WORK_S = 300.0
+"""How long a reload may take before the watchdog counts it as hung."""
 _END_S = 20.0
 """How long a failed node may take to stop before the process ends anyway."""
 
@@ -62,6 +67,26 @@ class StallAlarm:
 
     def stop(self) -> None:
         faulthandler.cancel_dump_traceback_later()
+
+
+@contextmanager
+def patience(beat: Callable[[], object], every_s: float, longest_s: float = LONG_WORK_S) -> Iterator[None]:
+    """Within the block another thread calls `beat` in place of the main thread, which loads models for longer than
+    a watchdog waits; for at most `longest_s`, so that what hangs there is still noticed."""
+    over = threading.Event()
+
+    def work() -> None:
+        give_up_s = time.monotonic() + longest_s
+        while not over.wait(every_s) and time.monotonic() < give_up_s:
+            beat()
+
+    thread = threading.Thread(target=work, name="patience", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def all_stacks() -> str:

@@ -14,7 +14,7 @@ from edgenode.collect_setup import wants_frames
 from edgenode.decision_setup import model_of, regions_of
 from edgenode.errors import ConfigurationError, EdgeNodeError, ProviderError
 from edgenode.inference.card import InputSpec, ModelCard
-from edgenode.records import U8
+from edgenode.records import U8, Planes
 from edgenode.settings import CameraSettings, Settings
 
 MODEL_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
@@ -170,13 +170,22 @@ def preparer(spec: InputSpec) -> Callable[[U8], U8]:
     return partial(prepare, spec=spec)
 
 
+def plane_preparer(spec: InputSpec) -> Callable[[Planes], U8 | None]:
+    """The same of `pixels.prepare_planes`."""
+    from edgenode.inference.pixels import prepare_planes
+
+    return partial(prepare_planes, spec=spec)
+
+
 def cutters_of(
     camera: CameraSettings, settings: Settings, cards: Mapping[str, ModelCard]
 ) -> tuple[RegionCutter, ...]:
     from edgenode.capture.regions import RegionCutter
 
     return tuple(
-        RegionCutter(region.name, model, region, preparer(cards[model].input))
+        RegionCutter(
+            region.name, model, region, preparer(cards[model].input), plane_preparer(cards[model].input)
+        )
         for region in regions_of(camera)
         if (model := model_of(region, settings)) is not None
     )

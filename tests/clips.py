@@ -36,14 +36,16 @@ def number_of(picture: U8) -> int:
     return sum(1 << bit for bit, x in enumerate(middles) if strip[max(0, x - 2) : x + 3].mean() > 127)
 
 
-def write_clip(path: Path, pictures: Iterable[U8], fps: int = 25, gop: int = 25, **x264: str) -> Path:
-    """Encode `pictures` with libx264 (no B-frames); the container follows from the suffix."""
+def write_clip(
+    path: Path, pictures: Iterable[U8], fps: int = 25, gop: int = 25, codec: str = "libx264", **coding: str
+) -> Path:
+    """Encode `pictures` with `codec` (libx264: no B-frames unless asked for); the container follows from the suffix."""
     container = av.open(str(path), "w")
     stream = None
     for index, picture in enumerate(pictures):
         if stream is None:
-            options = {"preset": "ultrafast", "crf": "16", "bf": "0", **x264}
-            stream = container.add_stream("libx264", rate=fps, options=options)
+            options = {"preset": "ultrafast", "crf": "16", "bf": "0", **coding}
+            stream = container.add_stream(codec, rate=fps, options=options)
             stream.height, stream.width = picture.shape[:2]
             stream.pix_fmt = "yuv420p"
             stream.codec_context.gop_size = gop

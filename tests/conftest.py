@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from hypothesis.internal.conjecture import providers
 
 # a shell starts what runs in the background deaf to Ctrl-C, and programs that tests start would inherit it
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -25,6 +26,10 @@ settings.register_profile(
     suppress_health_check=(HealthCheck.too_slow,),
 )
 settings.load_profile("unhurried")
+if os.environ.get("CI") and hasattr(providers, "_get_local_constants"):
+    # Examples are mixed with constants of the modules that happen to be imported: with another order of tests there
+    # would be other examples, though the profile for CI asks for the same ones each time.
+    providers._get_local_constants = lambda: providers._local_constants
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,8 @@
-"""How the suite is shared out between processes (`pytest -n 2`, as `make test` does), and what may run twice.
+"""How the suite is shared out between processes (`pytest -n 3`, as `make test` does), and what may run twice.
 
-Tests against real servers in real time follow one another in one process; the files of the others are worked off beside
-them, by the next process that is free. With `--rerun-real-time` a real-time test that fails is run once more, and the
-summary shows it with its failure (docs/decisions/0096-one-rerun.md).
+Tests in real time wait for servers most of the time: they follow one another in two lanes, and the files of the others
+are worked off beside them, by the next process that is free. With `--rerun-real-time` a real-time test that fails is
+run once more, and the summary shows it with its failure (docs/decisions/0096-one-rerun.md).
 """
 
 from __future__ import annotations
@@ -11,24 +11,34 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-LANE = "real time"
-_FOLDERS = ("tests/system/", "tests/faults/")
+_REAL_TIME = ("tests/system/", "tests/faults/")
 _RECORDINGS = "tests/system/test_profile_"
 """Replays of recordings with models trained for it: as fast as it goes, and the same each time."""
-_LONG = (_RECORDINGS, "tests/unit/trainer/", "tests/unit/inference/", "tests/unit/documents/")
-"""Begun early, so that no long file is left when the others are through."""
+_FOLDERS = (
+    "tests/faults/",
+    "tests/system/delivery/",
+    "tests/system/demo/",
+    "tests/system/isolation/",
+    "tests/system/pages/",
+)
+"""One lane; what else is in real time is the other, and takes as long."""
+_SHORT, _LONG = "tests/unit/configuration/", (_RECORDINGS, "tests/unit/trainer/", "tests/unit/inference/")
+"""At the start each process is given two pieces of work: the second of a lane's process waits for the lane's end, so it
+should be short. Then what is long, so that nothing long is left when the others are through."""
 
 
 def real_time(nodeid: str) -> bool:
     """Whether a test waits for servers, processes or clocks."""
-    return nodeid.startswith(_FOLDERS) and not nodeid.startswith(_RECORDINGS)
+    return nodeid.startswith(_REAL_TIME) and not nodeid.startswith(_RECORDINGS)
 
 
 class Lanes(LoadScopeScheduling):
-    """A process gets a file at a time; the real-time tests are one long file."""
+    """A process gets a file at a time; a lane is one long file."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return LANE if real_time(nodeid) else nodeid.split("::", 1)[0]
+        if real_time(nodeid):
+            return "folders" if nodeid.startswith(_FOLDERS) else "files"
+        return nodeid.split("::", 1)[0]
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -55,7 +65,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _place(nodeid: str) -> int:
     if real_time(nodeid):
         return 0
-    return 1 if nodeid.startswith(_LONG) else 2
+    if nodeid.startswith(_SHORT):
+        return 1
+    return 2 if nodeid.startswith(_LONG) else 3
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -19,8 +19,9 @@ FORMAT = 2
 
 
 def save(path: Path, content: dict[str, Any]) -> None:
-    """Writes `content` (tensors and plain values) with the format's number. Raises OSError."""
-    write_atomically(path, lambda file: torch.save({"format": FORMAT, **content}, file))
+    """Writes `content` (tensors, of any device, and plain values) with the format's number. Raises OSError."""
+    plain = _on_processor({"format": FORMAT, **content})
+    write_atomically(path, lambda file: torch.save(plain, file))
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -36,3 +37,13 @@ def load(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise DataError(f"{path} is not a checkpoint of this trainer (format {FORMAT})")
     return content
+
+
+def _on_processor(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return value.cpu()
+    if isinstance(value, dict):
+        return {key: _on_processor(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_on_processor(inner) for inner in value)
+    return value

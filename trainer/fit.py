@@ -26,20 +26,13 @@ from trainer.export import (
     write_model,
 )
 from trainer.fit_options import FitOptions
+from trainer.int8_proof import SideBySide, correct, paired_change, proof_pictures, prove_int8, wins
 from trainer.learning import train_network
 from trainer.metrics import EvaluationResult, choose_abstain, choose_thresholds, evaluate_probabilities
 from trainer.onnx_graph import card_of, strip
 from trainer.options import Hooks, Trained
 from trainer.preparation import Prepared, prepare_data
-from trainer.quantise import (
-    GOLDEN_TOLERANCE,
-    SideBySide,
-    correct,
-    paired_change,
-    quantise,
-    side_by_side,
-    wins,
-)
+from trainer.quantise import GOLDEN_TOLERANCE
 from trainer.train import logits_of
 
 DRIFT_BINS = 20
@@ -61,7 +54,7 @@ class Fitted:
     uncalibrated: EvaluationResult
     test_probabilities: F32
     comparison: SideBySide | None
-    """FP32 beside INT8 on the validation part; None where INT8 was not asked for."""
+    """FP32 beside INT8 on the proof pictures; None where INT8 was not asked for."""
     quantised: bool
     notes: tuple[str, ...]
 
@@ -110,8 +103,9 @@ def finish(
         export(network, float_path, facts, scale, test.images)
         comparison, quantised = None, False
         if options.quantise != "never":
-            quantise(float_path, prepared.train.images, int8_path)
-            comparison = side_by_side(float_path, int8_path, val.images, val.labels)
+            train = trained.options
+            proof = proof_pictures(prepared.train, val, train.augment, train.seed)
+            comparison = prove_int8(float_path, int8_path, prepared.train.images, proof, options.tolerance)
             quantised = options.quantise == "always" or wins(comparison, options.tolerance)
         chosen = int8_path if quantised else float_path
         (val_answers, embeddings), (test_answers, _) = (

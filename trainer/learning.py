@@ -8,11 +8,11 @@ from trainer.architectures import recipe
 from trainer.calibrate import probabilities
 from trainer.distill import FileTeacher
 from trainer.fit_options import FitOptions
+from trainer.int8_proof import correct
 from trainer.networks import Network, NetworkSpec
 from trainer.options import EpochRecord, Hooks, Trained, TrainingInterrupted, TrainOptions
 from trainer.preparation import Prepared
 from trainer.prune import prune
-from trainer.quantise import correct
 from trainer.train import logits_of, train
 
 FINE_TUNE = 0.3

@@ -14,10 +14,10 @@ from trainer.files import write_file
 from trainer.fit import Fitted
 from trainer.fit_options import FitOptions
 from trainer.inspection import inspect_dataset
+from trainer.int8_proof import SideBySide
 from trainer.manifest import manifest_csv
 from trainer.metrics import confident_wrongs
 from trainer.preparation import Prepared
-from trainer.quantise import SideBySide
 from trainer.reading import read_picture
 from trainer.report import ReportInputs, Wrong, write_report
 from trainer.sheets import class_sheets
@@ -87,7 +87,7 @@ def _wrongs(prepared: Prepared, fitted: Fitted) -> tuple[Wrong, ...]:
 def _rows(measured: SideBySide, chosen: bool) -> tuple[tuple[str, str], ...]:
     change, before, after = measured.accuracy_change, measured.float_cost, measured.int8_cost
     return (
-        ("accuracy, INT8 less FP32 (validation)",
+        (f"accuracy, INT8 less FP32 ({measured.pictures} validation and augmented training pictures)",
          f"{100 * change.value:+.2f} points ({100 * change.low:+.2f} to {100 * change.high:+.2f})"),
         ("bytes", f"{before.file_bytes:,} → {after.file_bytes:,}"),
         ("milliseconds a picture", f"{before.wall_ms:.3f} → {after.wall_ms:.3f}"),

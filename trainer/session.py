@@ -16,15 +16,17 @@ import torch
 from edgenode.errors import DataError
 from edgenode.inference.card import InputSpec, Quantisation
 from trainer import distributed
+from trainer.augment import Augment
 from trainer.display import Display
 from trainer.distributed import World
 from trainer.fit import Fitted, finish
 from trainer.fit_options import FitOptions
+from trainer.int8_proof import SideBySide, proof_pictures, prove_int8, wins
 from trainer.interruption import stop_on_signal
 from trainer.learning import train_network
 from trainer.options import EpochRecord, Hooks, Trained, TrainingInterrupted, TrainOptions
 from trainer.preparation import InputOptions, Prepared, model_name, prepare_data
-from trainer.quantise import SideBySide, quantise, side_by_side, wins
+from trainer.quantise import quantise
 from trainer.run_state import best_of
 
 RESERVE_S = 15.0
@@ -84,8 +86,6 @@ def run_export(checkpoint: Path, data: Path, out: Path, values: dict[str, Any]) 
     if stored.note["manifest_sha256"] != prepared.manifest_sha256:
         click.echo("note: the data has changed since the training; test pictures may have been trained on")
     augment = stored.options.pop("augment")
-    from trainer.augment import Augment
-
     options = TrainOptions(**stored.options, augment=Augment(**augment))
     trained = Trained(
         network=stored.network,
@@ -107,7 +107,7 @@ def run_export(checkpoint: Path, data: Path, out: Path, values: dict[str, Any]) 
 
 
 def run_quantise(model: Path, data: Path, out: Path, values: dict[str, Any]) -> None:
-    """`edgenode-trainer quantise`: decides on the validation part, as `fit` does."""
+    """`edgenode-trainer quantise`: decides on validation and augmented training pictures, as `fit` does."""
     from edgenode.inference.classifier import Classifier
 
     with Classifier.load(model) as classifier:
@@ -120,17 +120,18 @@ def run_quantise(model: Path, data: Path, out: Path, values: dict[str, Any]) -> 
         )
     candidate = out.with_name(f".{out.name}.candidate")
     try:
-        quantise(model, prepared.train.images, candidate)
-        measured = side_by_side(model, candidate, prepared.val.images, prepared.val.labels)
+        tolerance = values["tolerance"] / 100.0
+        proof = proof_pictures(prepared.train, prepared.val, Augment(orientation="fixed"), 0)
+        measured = prove_int8(model, candidate, prepared.train.images, proof, tolerance)
         click.echo(side_by_side_text(measured))
-        if values["always"] or wins(measured, values["tolerance"] / 100.0):
+        if values["always"] or wins(measured, tolerance):
             facts = Quantisation(
                 scheme="int8-qdq",
                 accuracy_change=measured.accuracy_change,
                 speedup=round(measured.speedup, 3),
                 float_bytes=measured.float_cost.file_bytes,
             )
-            quantise(model, prepared.train.images, out, facts)
+            quantise(model, prepared.train.images, out, facts, measured.ranges)
             click.echo(f"{out} written")
         else:
             click.echo("INT8 does not win: nothing written (--always writes it all the same)")
@@ -167,7 +168,8 @@ def side_by_side_text(measured: SideBySide) -> str:
         f"{measured.speedup:.2f} × as fast ({before.wall_ms:.2f} → {after.wall_ms:.2f} ms, "
         f"{1000 * before.cpu_s:.2f} → {1000 * after.cpu_s:.2f} ms CPU a picture), "
         f"{before.file_bytes / 1024:,.0f} → {after.file_bytes / 1024:,.0f} KiB, accuracy "
-        f"{100 * change.value:+.2f} points ({100 * change.low:+.2f} to {100 * change.high:+.2f}) on validation"
+        f"{100 * change.value:+.2f} points ({100 * change.low:+.2f} to {100 * change.high:+.2f}) on "
+        f"{measured.pictures} pictures"
     )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 
 from edgenode.errors import PictureError
-from edgenode.records import U8
+from edgenode.records import U8, Planes
 
 MAX_PIXELS = 64_000_000
 """Larger pictures than this are refused; an 8K frame has 33 million."""
@@ -15,6 +15,9 @@ _HD_LINES = 720
 _UNSPECIFIED = 2
 _LUMA_FIRST = frozenset({"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12", "gray"})
 """8-bit formats whose first plane is the picture's brightness."""
+_HALF_CHROMA = frozenset({"yuv420p", "yuvj420p"})
+_HD: dict[int, bool | None] = {1: True, _UNSPECIFIED: None, 5: False, 6: False}
+"""ITU-T H.273 matrix coefficients to whether they are BT.709's, None: by the size. The rest is left to FFmpeg."""
 
 
 class DecodedPicture:
@@ -39,6 +42,19 @@ class DecodedPicture:
         plane = frame.planes[0]
         lines = np.frombuffer(plane, dtype=np.uint8).reshape(plane.height, plane.line_size)
         return lines[:, : plane.width]
+
+    def planes(self) -> Planes | None:
+        """The planes as the decoder left them; None where they are others, or the picture must be turned first."""
+        frame = self._frame
+        if frame.format.name not in _HALF_CHROMA or frame.colorspace not in _HD or frame.rotation % 360:
+            return None
+        hd = _HD[frame.colorspace]
+        luma, blue, red = (
+            np.frombuffer(plane, dtype=np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
+            for plane in frame.planes
+        )
+        full = frame.format.name == "yuvj420p" or frame.color_range == ColorRange.JPEG
+        return Planes(luma, blue, red, bool(frame.height >= _HD_LINES) if hd is None else hd, full)
 
 
 class Undecodable:

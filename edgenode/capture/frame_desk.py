@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 
 from edgenode.records import Frame
 
@@ -12,7 +13,7 @@ class FrameDesk:
     """Thread-safe. Holds the last `keep` classified frames (a 1080p frame has 6 MB) and serves requests."""
 
     def __init__(self, keep: int) -> None:
-        self._recent: deque[Frame] = deque(maxlen=max(0, keep))
+        self._recent: deque[tuple[int, Callable[[], Frame]]] = deque(maxlen=max(0, keep))
         self._served = threading.Condition()
         self._waiting = 0
         self._count = 0
@@ -32,9 +33,11 @@ class FrameDesk:
                 self._count += 1
                 self._served.notify_all()
 
-    def keep(self, frame: Frame) -> None:
-        with self._served:
-            self._recent.append(frame)
+    def keep(self, frame_index: int, frame: Callable[[], Frame]) -> None:
+        """Remember a classified frame. `frame` makes it when somebody asks: most are never asked for."""
+        if self._recent.maxlen:
+            with self._served:
+                self._recent.append((frame_index, frame))
 
     def request(self, timeout_s: float) -> Frame | None:
         """Wait for the next frame; None when none came in time or the desk is closed. Any thread."""
@@ -54,7 +57,8 @@ class FrameDesk:
     def recent(self, frame_index: int) -> Frame | None:
         """The classified frame with this index, while it is still kept. Any thread."""
         with self._served:
-            return next((frame for frame in self._recent if frame.index == frame_index), None)
+            make = next((make for index, make in self._recent if index == frame_index), None)
+            return make() if make is not None else None
 
     def close(self) -> None:
         """Send everybody away who waits, and forget the frames."""

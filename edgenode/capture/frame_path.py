@@ -11,6 +11,7 @@ from datetime import datetime
 import numpy as np
 
 from edgenode.capture.frame_desk import FrameDesk
+from edgenode.capture.frame_picture import FramePicture
 from edgenode.capture.luma import covered_cells, small_luma, small_luma_of_plane
 from edgenode.capture.masks import Masks
 from edgenode.capture.motion import MotionGate
@@ -64,6 +65,7 @@ class FramePath:
         self._observer = observer
         self._desk = desk
         self._masks = Masks(settings.masks)
+        self._fast = settings.pixels == "fast"
         self._packets = packets
         self._gate = MotionGate(covered_cells(_boxes(cutters))) if settings.gate != "none" else None
         self._gate_name = MOTION if packets is None else PACKET
@@ -77,49 +79,52 @@ class FramePath:
 
     def show(self, grab: Grab, stamp: Stamp) -> Outcome:
         """A frame that is not classified, for those who wait for one. Raises PictureError."""
-        frame = self._frame(self._masks.apply(grab.rgb()), stamp)
+        frame = self._frame(FramePicture(lambda: self._masks.apply(grab.rgb())), stamp)
         self._desk.serve(frame)
         return Outcome(frame.array.shape[1], frame.array.shape[0], False, self._distrust())
 
     def classify(self, grab: Grab, stamp: Stamp) -> Outcome:
         """A frame that is due: cut and offered unless the gate holds it back. Raises PictureError."""
         began_s = time.perf_counter()
-        plane = self._plane(grab, stamp)
-        if plane is not None and not self._passes(small_luma_of_plane(plane), stamp, grab):
+        looks = self._gate is not None or self._watching(stamp)
+        plane = grab.luma() if looks and not self._masks else None
+        passes = plane is None or self._look(plane, stamp, grab)
+        if plane is not None and not passes and not self._desk.wanted:
             self._observer.stage_seconds("decode", grab.decode_s)
             return Outcome(plane.shape[1], plane.shape[0], False, self._distrust())
-        picture = grab.rgb()
+        picture = self._picture(grab)
+        width, height = picture.size
         decoded_s = time.perf_counter()
         self._observer.stage_seconds("decode", grab.decode_s + decoded_s - began_s)
-        picture = self._masks.apply(picture)
-        frame = self._frame(picture, stamp)
-        self._desk.serve(frame)
-        passes = plane is not None or self._look(picture, stamp, grab)
+        if self._desk.wanted:
+            self._desk.serve(self._frame(picture, stamp))
+        if plane is None and looks:
+            passes = self._look(picture.rgb(), stamp, grab)
         if passes:
-            self._desk.keep(frame)
-            self._cut(frame)
+            self._desk.keep(stamp.index, lambda: self._frame(picture, stamp))
+            self._cut(picture, stamp)
             self._observer.stage_seconds("prepare", time.perf_counter() - decoded_s)
-        return Outcome(picture.shape[1], picture.shape[0], passes, self._distrust())
+        return Outcome(width, height, passes, self._distrust())
 
-    def _plane(self, grab: Grab, stamp: Stamp) -> U8 | None:
-        """The decoder's luma plane where the gate alone needs to see the picture: it is judged unconverted then."""
-        if self._gate is None or self._masks or self._desk.wanted:
-            return None
-        if self._watch is not None and self._watch.wants(stamp.captured_s):
-            return None
-        return grab.luma()
+    def _picture(self, grab: Grab) -> FramePicture:
+        """Masks are drawn into RGB: nothing unmasked is at hand where there are any."""
+        planes = grab.planes() if self._fast and not self._masks else None
+        picture = FramePicture(lambda: self._masks.apply(grab.rgb()), planes)
+        if planes is None:
+            picture.rgb()
+        return picture
 
-    def _frame(self, picture: U8, stamp: Stamp) -> Frame:
-        picture.flags.writeable = False
-        return Frame(self._camera, stamp.index, stamp.captured_s, stamp.captured_at, picture)
+    def _watching(self, stamp: Stamp) -> bool:
+        return self._watch is not None and self._watch.wants(stamp.captured_s)
 
-    def _look(self, picture: U8, stamp: Stamp, grab: Grab) -> bool:
-        watching = self._watch is not None and self._watch.wants(stamp.captured_s)
-        if not watching and self._gate is None:
-            return True
-        luma = small_luma(picture)
-        if watching and self._watch is not None:
-            self._watch.look(picture, luma, stamp.captured_s)
+    def _frame(self, picture: FramePicture, stamp: Stamp) -> Frame:
+        return Frame(self._camera, stamp.index, stamp.captured_s, stamp.captured_at, picture.rgb())
+
+    def _look(self, seen: U8, stamp: Stamp, grab: Grab) -> bool:
+        """Whether the gate lets the frame through. `seen` is RGB, or the decoder's luma, unconverted."""
+        luma = small_luma(seen) if seen.ndim == 3 else small_luma_of_plane(seen)
+        if self._watch is not None and self._watching(stamp):
+            self._watch.look(seen, luma, stamp.captured_s)
         return self._passes(luma, stamp, grab)
 
     def _passes(self, luma: F32, stamp: Stamp, grab: Grab) -> bool:
@@ -154,19 +159,22 @@ class FramePath:
                 "motion gate decides",
             )
 
-    def _cut(self, frame: Frame) -> None:
+    def _cut(self, picture: FramePicture, stamp: Stamp) -> None:
         for cutter in self._cutters:
-            array = cutter.cut(frame.array)
-            if np.may_share_memory(array, frame.array):
-                array = array.copy()  # a sample must not keep a whole frame alive
+            array = cutter.cut_planes(picture.planes) if picture.planes is not None else None
+            if array is None:
+                whole = picture.rgb()
+                array = cutter.cut(whole)
+                if np.may_share_memory(array, whole):
+                    array = array.copy()  # a sample must not keep a whole frame alive
             self._offer(
                 Sample(
-                    camera=frame.camera,
+                    camera=self._camera,
                     region=cutter.name,
                     model=cutter.model,
-                    frame_index=frame.index,
-                    captured_s=frame.captured_s,
-                    captured_at=frame.captured_at,
+                    frame_index=stamp.index,
+                    captured_s=stamp.captured_s,
+                    captured_at=stamp.captured_at,
                     array=array,
                 )
             )

@@ -72,7 +72,7 @@ class MoveWatch:
         """What is to be said now."""
 
     def look(self, picture: U8, now_s: float) -> Shift | None:
-        """What is known after this picture, uint8 [H, W, 3]; the same as `moved`."""
+        """What is known after this picture, uint8 [H, W, 3] or luma [H, W]; the same as `moved`."""
         edges = _edges(picture)
         passed_s = 0.0 if self._looked_s is None else min(max(0.0, now_s - self._looked_s), 1.0)
         self._looked_s = now_s
@@ -109,7 +109,8 @@ def _edges(picture: U8) -> F32:
     height, width = picture.shape[:2]
     step_y, step_x = max(1, height // (SIZE[1] * 2)), max(1, width // (SIZE[0] * 2))
     sparse = np.ascontiguousarray(picture[::step_y, ::step_x])
-    grey = cv2.resize(cv2.cvtColor(sparse, cv2.COLOR_RGB2GRAY), SIZE, interpolation=cv2.INTER_AREA)
+    grey = sparse if sparse.ndim == 2 else cv2.cvtColor(sparse, cv2.COLOR_RGB2GRAY)
+    grey = cv2.resize(grey, SIZE, interpolation=cv2.INTER_AREA)
     grey = cv2.GaussianBlur(grey, (3, 3), 0)
     across, along = cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1)
     strength = np.sqrt(cv2.magnitude(across, along))

@@ -60,7 +60,8 @@ class PictureWatch:
         return self._looked_s is None or now_s - self._looked_s >= _LOOK_S or now_s < self._looked_s
 
     def look(self, picture: U8, luma: F32, now_s: float) -> Distrust | None:
-        """What is wrong with the pictures up to this one, None when nothing is."""
+        """What is wrong with the pictures up to this one, None when nothing is. `picture` is uint8 [H, W, 3], or the
+        luma plane [H, W]."""
         self._looked_s = now_s
         checksum = zlib.crc32(picture[::_ROW_STEP].tobytes()) if self._can_freeze else None
         if checksum is None or checksum != self._checksum:

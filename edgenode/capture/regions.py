@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgenode.capture.masks import outer_pixels
-from edgenode.records import U8
+from edgenode.records import U8, Planes
 from edgenode.settings import RegionSettings
 
 cv2.setNumThreads(1)  # one camera thread each: OpenCV's own pool only adds hand-overs
@@ -48,20 +48,40 @@ def _span(low: float, high: float, size: int) -> tuple[int, int]:
 class RegionCutter:
     """One region of one camera. The geometry is worked out once per frame size. Used by one thread.
 
-    `prepare` makes the model's input out of what was cut; it must not write to it. `model` is a model's name.
+    `prepare` makes the model's input out of what was cut; it must not write to it. `prepare_planes` does so without
+    converting a decoder's planes first, or says None. `model` is a model's name.
     """
 
-    def __init__(self, name: str, model: str, shape: RegionSettings, prepare: Callable[[U8], U8]) -> None:
+    def __init__(
+        self,
+        name: str,
+        model: str,
+        shape: RegionSettings,
+        prepare: Callable[[U8], U8],
+        prepare_planes: Callable[[Planes], U8 | None] | None = None,
+    ) -> None:
         self.name = name
         self.model = model
         self.shape = shape
         self._prepare = prepare
+        self._prepare_planes = prepare_planes
         self._size = (0, 0)
         self._crop: Callable[[U8], U8] = _whole
 
     def cut(self, picture: U8) -> U8:
         """The sample of `picture` (uint8 [H, W, 3]): cut, then prepared."""
         return self._prepare(self.crop(picture))
+
+    def cut_planes(self, planes: Planes) -> U8 | None:
+        """The sample of `planes`, or None where only `cut` can make it: polygons and quadrilaterals need RGB."""
+        shape = self.shape
+        if self._prepare_planes is None or shape.polygon is not None or shape.quad is not None:
+            return None
+        if shape.box is not None:
+            height, width = planes.luma.shape
+            box = pixel_box(shape.box, width, height)
+            planes = planes.box(box.x0, box.y0, box.x1, box.y1)
+        return self._prepare_planes(planes)
 
     def crop(self, picture: U8) -> U8:
         """The region's own pixels, before `prepare`. May be a view of `picture`."""

@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 from edgenode.capture.packet_gate import PacketGate
 from edgenode.capture.turns import Turn
 from edgenode.errors import SourceError
-from edgenode.records import U8
+from edgenode.records import U8, Planes
 
 IDLE_S = 0.5
 """How long a source that merely waits for its next picture blocks before it says so: bounds a stop."""
@@ -92,6 +92,7 @@ class Grab:
     grey: Callable[[], U8 | None] | None = None
     late: bool = False
     """Skipped because it waited too long on its way: the reader had fallen behind."""
+    parts: Callable[[], Planes | None] | None = None
 
     def rgb(self) -> U8:
         """The picture, uint8 [H, W, 3] RGB, converted now; the caller may write to it.
@@ -104,6 +105,11 @@ class Grab:
         """The picture's brightness, uint8 [H, W], without converting anything; not to be written to, and gone
         with the grab. None where it cannot be had so."""
         return self.grey() if self.grey is not None else None
+
+    def planes(self) -> Planes | None:
+        """The picture as the decoder left it; None where it cannot be had so. Where it can, `rgb` may be called at any
+        later time too, by one thread at a time."""
+        return self.parts() if self.parts is not None else None
 
 
 class Source(Protocol):

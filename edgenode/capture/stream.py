@@ -309,6 +309,7 @@ class VideoStream:
                 captured_s=(arrived_s or came_s) if self._settings.live else None,
                 recalled=arrived_s is not None,
                 grey=picture.grey if isinstance(picture, DecodedPicture) else None,
+                parts=picture.planes if isinstance(picture, DecodedPicture) else None,
             )
         )
         self._count = self._bytes = 0

@@ -76,10 +76,13 @@ def verify_stream_command(
 def _listen(listener: StreamListener, check: StreamCheck, listen_s: float, grace_s: float) -> None:
     end_s = time.monotonic() + listen_s if listen_s else float("inf")
 
-    def step(left_s: float) -> None:
-        listener.wait(min(left_s, 1.0))
+    def take() -> None:
         for each in listener.take():
             check.take(each.topic, each.payload, each.properties)
+
+    def step(left_s: float) -> None:
+        listener.wait(min(left_s, 1.0))
+        take()
 
     try:
         while (left_s := end_s - time.monotonic()) > 0.0:
@@ -88,7 +91,7 @@ def _listen(listener: StreamListener, check: StreamCheck, listen_s: float, grace
         while (left_s := end_s - time.monotonic()) > 0.0 and any(s.missing for s in check.streams.values()):
             step(left_s)
     except KeyboardInterrupt:
-        return
+        take()
 
 
 def _report(check: StreamCheck, listener: StreamListener, as_json: bool) -> None:

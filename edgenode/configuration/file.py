@@ -169,6 +169,10 @@ def _read(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             content = file.read(MAX_FILE_BYTES + 1)
+    except FileNotFoundError as error:
+        raise ConfigurationError(
+            [f"{path}: there is no such file: name another with --config, or write one (docs/own-camera.md)"]
+        ) from error
     except OSError as error:
         raise ConfigurationError([f"{path}: cannot be read: {error.strerror or error}"]) from error
     if len(content) > MAX_FILE_BYTES:

@@ -25,6 +25,16 @@ class CommandLanes:
         self._quick_lane = CommandWorker(verbs, answer, observer, clock)
         self._slow_lane = CommandWorker(verbs, answer, observer, clock, "slow-commands") if slow else None
 
+    @property
+    def heartbeat_s(self) -> float:
+        """Monotonic time of the last progress of the thread for quick commands."""
+        return self._quick_lane.heartbeat_s
+
+    @property
+    def slow_heartbeat_s(self) -> float:
+        """The same of the thread for slow ones."""
+        return (self._slow_lane or self._quick_lane).heartbeat_s
+
     def offer(self, request: CommandRequest) -> None:
         """Never blocks."""
         lane = self._slow_lane if request.verb in self._slow else None

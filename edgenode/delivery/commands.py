@@ -223,7 +223,14 @@ class CommandWorker:
         self._clock = clock
         self._queue: queue.Queue[CommandRequest | None] = queue.Queue(WAITING)
         self._stopping = False
+        self._begun_s: float | None = None
         self._thread = threading.Thread(target=self._run, name=thread_name, daemon=True)
+
+    @property
+    def heartbeat_s(self) -> float:
+        """Monotonic: when the command at hand was begun, or now while there is none. Any thread."""
+        begun_s = self._begun_s
+        return self._clock.monotonic() if begun_s is None else begun_s
 
     def start(self) -> None:
         self._thread.start()
@@ -255,7 +262,9 @@ class CommandWorker:
             request = self._queue.get()
             if request is _STOP:
                 continue
+            self._begun_s = self._clock.monotonic()
             self._do(request)
+            self._begun_s = None
 
     def _do(self, request: CommandRequest) -> None:
         if self._stopping:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -42,7 +43,10 @@ class DeliveryObserver(Protocol):
     """What delivery measures. Called on the publisher's thread (`command` also on the command thread)."""
 
     def event_appended(self, rule: str, event_type: str) -> None: ...
-    def event_delivered(self, count: int) -> None: ...
+    def event_delivered(self, count: int) -> None:
+        """Acknowledged by the broker for the first time in this life of the process."""
+        ...
+
     def deliver_seconds(self, s: float) -> None:
         """From the hand-over of an event until it is safe on the disk."""
         ...
@@ -61,6 +65,11 @@ class DeliveryObserver(Protocol):
     def evicted(self, reason: str, count: int) -> None: ...
     def connected(self, connected: bool) -> None: ...
     def refused(self, count: int) -> None: ...
+    def messages_dropped(self, kind: str, count: int) -> None:
+        """What no outbox keeps and a full buffer lost: `state`, `classification`, `reply`, `incoming`; or `command`:
+        not answered."""
+        ...
+
     def command(self, verb: str, ok: bool) -> None: ...
 
 
@@ -144,6 +153,8 @@ class Courier:
         self._protocol = ""
         self._logged: tuple[str, float] = ("", 0.0)
         self._faults = 0
+        self._dropped: Counter[str] = Counter()
+        """As it was told last."""
         self._ticked_s = -TICK_S
         self.heartbeat_s = clock.monotonic()
         self.status = DeliveryStatus()
@@ -319,3 +330,17 @@ class Courier:
             faults=self._faults,
         )
         self._observer.outbox(counts.waiting, counts.bytes)
+        self._tell_dropped()
+
+    def _tell_dropped(self) -> None:
+        mailbox = self._parts.mailbox
+        dropped = Counter(
+            state=mailbox.lost_retained,
+            classification=mailbox.lost_classifications,
+            reply=mailbox.lost_replies,
+            command=self._parts.gate.unanswered,
+            incoming=self._parts.link.unread,
+        )
+        for kind, count in (dropped - self._dropped).items():
+            self._observer.messages_dropped(kind, count)
+        self._dropped = dropped

@@ -13,7 +13,7 @@ import random
 import threading
 from collections import deque
 from functools import partial
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import MQTTErrorCode
@@ -32,17 +32,18 @@ from edgenode.delivery.link_options import (
     LinkReport,
     Suspicion,
     failure,
+    reason_text,
     received,
     refusal,
     unanswered,
 )
+from edgenode.delivery.link_wire import WireClient
 from edgenode.delivery.mqtt5_properties import PackedProperties
 from edgenode.records import Message
 
 log = logging.getLogger(__name__)
 
 _UNSUPPORTED_VERSION = 0x84
-_TAKEN_OVER = 0x8E
 _LOOP_S = 0.5
 _GOODBYE_S = 1.0
 """How long a DISCONNECT may take to leave the socket."""
@@ -67,7 +68,7 @@ class Link:
         self._stopping = threading.Event()
         self._hurry = threading.Event()
         self._knock = Knock()
-        self._client: paho.Client | None = None
+        self._client: WireClient | None = None
         self._generation = 0
         self._accepted = threading.Event()
         self._ended: tuple[str, int] | None = None
@@ -111,11 +112,8 @@ class Link:
         properties = PackedProperties(message) if self._is_5 else None
         if self._max_packet_bytes is not None and packet_bytes(message, properties) > self._max_packet_bytes:
             return PACKET_TOO_LARGE
-        info = client.publish(
-            message.topic, message.payload, message.qos, message.retain, cast("Properties | None", properties)
-        )
-        # rc 4 (no connection) keeps the message in this client, which ends with its connection
-        return info.mid
+        # after the connection's end it stays in this client, which ends with it
+        return client.post(message, properties)
 
     def flush(self) -> None:
         """After the last `send` of several: write them to the network now."""
@@ -198,7 +196,7 @@ class Link:
         if self._stopping.is_set():
             self._report(Disconnected(generation, "stopped", was_connected=True))
             return 0.0, prefers_5
-        slow = suspicion.lost(lived_s, code == _TAKEN_OVER)
+        slow = suspicion.lost(lived_s, code, client.closed)
         if slow:
             name = self._options.client_id
             reason = (
@@ -228,7 +226,7 @@ class Link:
         self._report(Disconnected(generation, text, lasting))
         return self._pause(backoff, lasting), self._options.mqtt.protocol != "3.1.1"
 
-    def _serve(self, client: paho.Client) -> float | None:
+    def _serve(self, client: WireClient) -> float | None:
         """Run the connection until it ends; how long it was accepted, None where it never was."""
         begun_s = self._clock.monotonic()
         accepted_s: float | None = None
@@ -267,12 +265,11 @@ class Link:
         self._reports.append(report)
         self._wake.set()
 
-    def _build(self, is_5: bool, generation: int) -> paho.Client:
+    def _build(self, is_5: bool, generation: int) -> WireClient:
         """Raises LinkError."""
-        client = build_client(self._options, is_5)
+        client = build_client(self._options, is_5, partial(self._on_answer, generation))
         client.on_connect = partial(self._on_connect, generation, is_5)
         client.on_disconnect = partial(self._on_disconnect, generation)
-        client.on_publish = partial(self._on_publish, generation)
         client.on_message = self._on_message
         self._client = client
         self._is_5 = is_5
@@ -314,10 +311,8 @@ class Link:
             told = flags.is_disconnect_packet_from_server
             self._ended = (f"the connection was lost ({reason})", reason.value if told else 0)
 
-    def _on_publish(
-        self, generation: int, _client: Any, _userdata: Any, mid: int, reason: ReasonCode, _properties: Any
-    ) -> None:
-        self._reports.append(Acknowledged(generation, mid, reason.value, str(reason)))
+    def _on_answer(self, generation: int, mid: int, code: int) -> None:
+        self._reports.append(Acknowledged(generation, mid, code, reason_text(code)))
 
     def _on_message(self, _client: Any, _userdata: Any, message: paho.MQTTMessage) -> None:
         if len(self._reports) >= _UNREAD_REPORTS:

@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from typing import Any
 
-import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from edgenode.delivery.link_options import MAX_INCOMING_BYTES, LinkOptions, read_password, tls_context
+from edgenode.delivery.link_wire import WireClient
 from edgenode.delivery.mqtt5_properties import PackedProperties
 from edgenode.records import Message
 
 
-def build_client(options: LinkOptions, is_5: bool) -> paho.Client:
+def build_client(options: LinkOptions, is_5: bool, on_answer: Callable[[int, int], None]) -> WireClient:
     """A client that was never connected, without callbacks. Reads password and certificates: raises LinkError."""
-    client = paho.Client(
-        CallbackAPIVersion.VERSION2,
+    client = WireClient(
+        on_answer,
+        callback_api_version=CallbackAPIVersion.VERSION2,
         client_id=options.client_id,
         protocol=MQTTProtocolVersion.MQTTv5 if is_5 else MQTTProtocolVersion.MQTTv311,
         reconnect_on_failure=False,
     )
     client.connect_timeout = options.connect_timeout_s
-    client.max_inflight_messages_set(0)
     context = tls_context(options.mqtt)
     if context is not None:
         client.tls_set_context(context)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
 import paho.mqtt.client as paho
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.reasoncodes import ReasonCode
 
 from edgenode.errors import LinkError
 from edgenode.records import Message
@@ -17,6 +20,7 @@ MAX_INCOMING_BYTES = 64 * 1024
 """What the broker is asked to send at most in one packet (MQTT 5): a command is 4 KiB at most."""
 _MAX_PAYLOAD = 8 * 1024
 _MAX_PROPERTY = 1024
+TAKEN_OVER = 0x8E
 QUICK_LOSSES = 5
 """So many in a row are no broker that restarts: three restarts within seconds were mistaken for two nodes."""
 
@@ -34,8 +38,9 @@ class LinkOptions:
     """Between tries to reach a broker that is away: it is found again within 5 s of its return."""
     slow_pause_s: float = 20.0
     """At least this long between tries that are refused, or lost again and again: three a minute at most."""
-    quick_loss_s: float = 15.0
-    """A connection lost within this time counts towards the suspicion of two nodes with one name."""
+    quick_loss_s: float = 8.0
+    """A connection that the broker ends within this time counts towards the suspicion of two nodes with one name:
+    the other one comes back after `longest_pause_s` at most."""
     max_inflight: int = 100
     """QoS 1 messages on their way; the broker's Receive Maximum may lower it. paho slows down beyond 100."""
 
@@ -111,19 +116,23 @@ LinkReport = Connected | Disconnected | Acknowledged | Received
 
 @dataclass(slots=True)
 class Suspicion:
-    """Counts connections that are lost soon after they were made, with the broker there all the time.
+    """Counts connections that the broker ends without a word soon after they were made, and is there all the time.
 
-    That is how two nodes of one name look to each other: each new connection ends the other's. A broker that
-    restarts looks different: between two connections there are attempts that nobody answers.
+    That is how two nodes of one name look to each other: each new connection ends the other's. A broker that speaks
+    MQTT 5 and says so (reason 142) needs no count. A broker that restarts looks different: between two connections
+    there are attempts that nobody answers. So does a poor network: there the silence ends the connection, or an error.
     """
 
     quick_loss_s: float
     losses: int = field(default=0)
 
-    def lost(self, lived_s: float, taken_over: bool) -> bool:
-        """After a connection was lost; says whether to go slowly."""
-        self.losses = self.losses + 1 if lived_s < self.quick_loss_s else 0
-        return taken_over or self.losses >= QUICK_LOSSES
+    def lost(self, lived_s: float, code: int, closed: bool) -> bool:
+        """After a connection was lost; says whether to go slowly. `code`: the broker's reason, 0 where it gave none;
+        `closed`: it ended the connection, no error and no silence did."""
+        if code == TAKEN_OVER:
+            return True
+        self.losses = self.losses + 1 if closed and code == 0 and lived_s < self.quick_loss_s else 0
+        return self.losses >= QUICK_LOSSES
 
     def unreachable(self) -> None:
         self.losses = 0
@@ -165,6 +174,15 @@ def tls_context(mqtt: MqttSettings) -> ssl.SSLContext | None:
             "and certificate belong together"
         ) from error
     return context
+
+
+@lru_cache(maxsize=256)
+def reason_text(code: int) -> str:
+    """The name of a PUBACK's reason code."""
+    try:
+        return str(ReasonCode(PacketTypes.PUBACK, identifier=code))
+    except (KeyError, AssertionError):
+        return f"reason {code:#04x}"
 
 
 def refusal(code: int, name: str, mqtt: MqttSettings) -> str:

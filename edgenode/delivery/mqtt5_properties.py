@@ -29,15 +29,15 @@ class PackedProperties:
             body += min(message.expiry_s, 0xFFFFFFFF).to_bytes(4, "big")
         if message.payload and message.content_type:
             body.append(_CONTENT_TYPE)
-            body += _text(message.content_type)
+            body += text_bytes(message.content_type)
         if message.response_to is not None:
             body.append(_CORRELATION)
             body += _prefixed(message.response_to)
         for key, value in message.user_properties:
             body.append(_USER_PROPERTY)
-            body += _text(key)
-            body += _text(value)
-        self._packed = _variable_integer(len(body)) + bytes(body)
+            body += text_bytes(key)
+            body += text_bytes(value)
+        self._packed = variable_integer(len(body)) + bytes(body)
 
     def pack(self) -> bytes:
         """The length and the properties."""
@@ -45,8 +45,8 @@ class PackedProperties:
 
 
 @lru_cache(maxsize=256)
-def _text(text: str) -> bytes:
-    """Most texts are the same in every message: names of properties, the content type, the source."""
+def text_bytes(text: str) -> bytes:
+    """`text` with its length before it. Most are the same in every message: names of properties, source, topic."""
     if "\0" in text:
         # MQTT-1.5.4-2: the broker would end the connection, again after every reconnect
         raise ValueError("a text in an MQTT property may not hold a zero character")
@@ -59,7 +59,7 @@ def _prefixed(text: bytes) -> bytes:
     return len(text).to_bytes(2, "big") + text
 
 
-def _variable_integer(value: int) -> bytes:
+def variable_integer(value: int) -> bytes:
     """MQTT 5.0, section 1.5.5: seven bits a byte, the lowest first."""
     out = bytearray()
     while True:

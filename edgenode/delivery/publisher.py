@@ -49,6 +49,9 @@ OUTBOX_FOLDER = "outbox"
 LINK_LIMIT_S = 180.0
 """How long the thread that talks to the broker may be silent: a name server, a connection, a pause."""
 
+COMMAND_LIMIT_S = 120.0
+"""How long one command may take that is not among `slow_verbs`: the slowest, a reload, answers after 20 s."""
+
 
 @dataclass(frozen=True, slots=True)
 class PublisherOptions:
@@ -141,6 +144,16 @@ class Publisher:
         """The same of the thread that talks to the broker; limit it by `LINK_LIMIT_S`."""
         return self._link.heartbeat_s
 
+    @property
+    def command_heartbeat_s(self) -> float:
+        """The same of the thread that does commands; limit it by `COMMAND_LIMIT_S`."""
+        return self._worker.heartbeat_s
+
+    @property
+    def slow_command_heartbeat_s(self) -> float:
+        """The same of the thread for `slow_verbs`, which may take as long as they are allowed to."""
+        return self._worker.slow_heartbeat_s
+
     def start(self) -> None:
         self._worker.start()
         self._courier.start()
@@ -211,6 +224,11 @@ class Publisher:
     def publish_retained(self, message: Message) -> None:
         """Any other retained message (Home Assistant's discovery): sent now and after every connect."""
         self._retain(lambda: message)
+
+    def publish_once(self, message: Message) -> None:
+        """A message that nobody keeps, neither the broker nor this: sent once, before what is retained. It may stand on
+        the topic of a retained one, whose place it does not take."""
+        self._mailbox.put_reply(message)
 
     def set_node_state(self, status: str, reason: str) -> None:
         """`online` or `degraded`. `stopped` and `offline` are said by the publisher and the broker."""

@@ -42,6 +42,16 @@ class SeqSet:
         self._firsts[low:high] = [first]
         self._lasts[low:high] = [last]
 
+    def remove(self, seq: int) -> None:
+        """Take `seq` out, if it is in."""
+        at = bisect_right(self._firsts, seq) - 1
+        if at < 0 or seq > self._lasts[at]:
+            return
+        first, last = self._firsts[at], self._lasts[at]
+        kept = [(low, high) for low, high in ((first, seq - 1), (seq + 1, last)) if low <= high]
+        self._firsts[at : at + 1] = [low for low, _ in kept]
+        self._lasts[at : at + 1] = [high for _, high in kept]
+
     def __contains__(self, seq: int) -> bool:
         at = bisect_right(self._firsts, seq) - 1
         return at >= 0 and seq <= self._lasts[at]

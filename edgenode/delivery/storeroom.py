@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from edgenode.clock import Backoff, Clock
+from edgenode.clock import Backoff, Clock, ClockSteps
 from edgenode.delivery.identity import ClockCheck
 from edgenode.delivery.mailbox import Handed, Mailbox
 from edgenode.delivery.messages import (
@@ -26,6 +26,7 @@ from edgenode.delivery.outbox import Outbox
 from edgenode.delivery.outbox_file import OutboxDamagedError
 from edgenode.delivery.outbox_rows import Claimed, Draft, LossReason, OutboxCounts, OutboxLimits
 from edgenode.delivery.payloads import LossRange
+from edgenode.delivery.seq_set import SeqSet
 from edgenode.errors import OutboxError
 from edgenode.records import Event, Message, Severity
 from edgenode.settings import OutboxSettings
@@ -77,6 +78,9 @@ class Storeroom:
         self._next_commit_s = 0.0
         self._repeats: dict[int, int] = {}
         """How often each message was repeated in a row; only those of the last repetition."""
+        self._steps = ClockSteps(clock)
+        self._again = SeqSet()
+        """Messages that were acknowledged before and wait again."""
         self._unrecorded = 0
         """Events shed from memory of which the outbox does not know yet: a notice must tell of them."""
         self.trouble = ""
@@ -90,6 +94,8 @@ class Storeroom:
         After a slow commit less than a full batch waits `SENDING_SHARE` times as long: the thread that waits for the
         disk is the one that sends.
         """
+        if self._outbox is not None:
+            self._steps.look(self._outbox.next_seq)
         while (
             self._due() and self._ready() and (handed := self._mailbox.take_events(BATCH_EVENTS, BATCH_BYTES))
         ):
@@ -158,7 +164,24 @@ class Storeroom:
         """Raises OutboxError."""
         if self._outbox is None:
             raise OutboxError(f"outbox: it is not open: {self.trouble}")
-        return len(self._outbox.replay(since))
+        return len(self._revived(self._outbox.replay(since)))
+
+    def _revived(self, seqs: list[int]) -> list[int]:
+        for seq in seqs:
+            self._again.add(seq)
+        return seqs
+
+    def is_new(self, seq: int) -> bool:
+        """Whether the broker acknowledged `seq` for the first time in this life of the process. Ask once for each
+        acknowledgement."""
+        if seq not in self._again:
+            return True
+        self._again.remove(seq)
+        return False
+
+    def age_s(self, captured_at: datetime, seq: int) -> float:
+        """Since the capture that led to message `seq`, however the wall clock was set in between."""
+        return self._steps.age_s(captured_at, seq)
 
     def repeat(self, acknowledged_at: datetime) -> None:
         """A connection was lost whose last acknowledgement came at `acknowledged_at`: send again what the broker
@@ -170,6 +193,7 @@ class Storeroom:
         spare = {seq for seq, times in self._repeats.items() if times >= MOST_REPEATS}
         again = self._attempt(lambda outbox: outbox.replay(since, spare))
         if again is not None:
+            self._revived(again)
             self._repeats = {seq: self._repeats.get(seq, 0) + 1 for seq in again}
 
     def close(self) -> None:

@@ -209,10 +209,12 @@ class Traffic:
         self.acknowledged.append(flight.seq)
         self.acknowledged_at = self._clock.now()
         self._blocks.pop(flight.message.topic, None)
+        if not self._storeroom.is_new(flight.seq):
+            return
         if flight.message.content_type == "application/json":
             self._observer.event_delivered(1)
         if flight.captured_at is not None:
-            self._observer.ack_seconds(self._age_s(flight.captured_at))
+            self._observer.ack_seconds(self._storeroom.age_s(flight.captured_at, flight.seq))
 
     def _refuse(self, flight: _Flight, reason: str, backoff: Backoff | None = None) -> None:
         """The broker does not take one message: its topic rests, all others go on."""
@@ -221,7 +223,7 @@ class Traffic:
         self._observer.refused(1)
         if flight.kind == "reply":
             # whoever asked chose the topic: it gets no block of its own and no line that it could vary
-            log.warning("the broker lets no answer through to where one was asked for (%s)", reason)
+            log.warning("the broker lets an answer, or a message that is sent once, not through (%s)", reason)
             return
         now_s = self._clock.monotonic()
         block = self._blocks.get(topic)
@@ -271,7 +273,7 @@ class Traffic:
             claimed = self._claimed.pop()
             if self._launch(_Flight("outbox", claimed.message, claimed.seq, claimed.captured_at)):
                 if claimed.captured_at is not None:
-                    self._observer.publish_seconds(self._age_s(claimed.captured_at))
+                    self._observer.publish_seconds(self._storeroom.age_s(claimed.captured_at, claimed.seq))
             elif self._generation is None:
                 return
         self._more = True
@@ -321,6 +323,3 @@ class Traffic:
             self._storeroom.discard(flight.seq, "too_large")
         else:
             self._observer.evicted("too_large", 1)
-
-    def _age_s(self, captured_at: datetime) -> float:
-        return max(0.0, (self._clock.now() - captured_at).total_seconds())

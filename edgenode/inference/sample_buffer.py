@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections import Counter, deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from edgenode.clock import Clock
 from edgenode.records import Batch, DropReason, Sample
@@ -85,6 +85,11 @@ class SampleBuffer:
     def held(self) -> int:
         """Samples waiting now. Any thread."""
         return self._held
+
+    def widen(self, total: int) -> None:
+        """Hold up to `total` samples in all from now on, where that is more than before. Any thread."""
+        with self._arrived:
+            self._limits = replace(self._limits, total=max(total, self._limits.total))
 
     def offer(self, sample: Sample) -> DropReason | None:
         """Hand in one sample; returns why a sample (this one or an older one) was dropped, if one was."""

@@ -71,7 +71,10 @@ class HomeAssistant:
         if settings.mqtt.home_assistant:
             wanted = discovery(node_facts(settings, self._publisher.topics, cards))
         for message in discovery_messages(wanted, before):
-            self._publisher.publish_retained(message)
+            if message.retain:
+                self._publisher.publish_retained(message)
+            else:
+                self._publisher.publish_once(message)
         if before == (now := announced(wanted)):
             return
         try:

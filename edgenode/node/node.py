@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgenode import __version__
-from edgenode.capture.ticker import ticker
 from edgenode.clock import Clock, SystemClock
 from edgenode.collect_setup import collect_plan, collector_of
 from edgenode.decision.evidence import link_hash
 from edgenode.decision_setup import build_decider, build_rules, region_labels
-from edgenode.delivery.publisher import LINK_LIMIT_S, OUTBOX_FOLDER, Publisher, PublisherOptions
+from edgenode.delivery.publisher import OUTBOX_FOLDER, Publisher, PublisherOptions
 from edgenode.desk import DecisionDesk, Hooks
 from edgenode.errors import ConfigurationError, EdgeNodeError
 from edgenode.node.catch_up import caught_up
@@ -32,7 +31,8 @@ from edgenode.node.models import classifiers_for, close_unused, drift_monitors
 from edgenode.node.reload_turns import ReloadTurns
 from edgenode.node.status import node_info, overall_state, status_page_state
 from edgenode.node.surroundings import register_surroundings
-from edgenode.pipeline import STALL_LIMIT_S, Pipeline
+from edgenode.node.threads import watch_commands, watch_threads
+from edgenode.pipeline import Pipeline
 from edgenode.records import CameraReport, JsonObject
 from edgenode.rollout.model_rollout import ModelRollout
 from edgenode.rollout.watch import RolloutWatch
@@ -152,11 +152,7 @@ class Node:
         self._remember()
         self._stack.append(("publisher", self._stop_publisher))
         self._stack.append(("desk", partial(self.desk.close, settings.node.drain)))
-        self.health.watch("camera-reports", lambda: ticker.heartbeat_s, STALL_LIMIT_S)
-        self.health.watch("publisher", lambda: self.publisher.heartbeat_s, STALL_LIMIT_S)
-        self.health.watch("mqtt", lambda: self.publisher.link_heartbeat_s, LINK_LIMIT_S)
-        if (http := self._http) is not None:
-            self.health.watch("http", lambda: http.heartbeat_s, STALL_LIMIT_S)
+        watch_threads(self, self._http)
         self.health.condition("models", True)
         self.collector = collector_of(self, cards_of(classifiers))
         self._stack.append(("collector", lambda: self.collector.close(settings.node.drain)))
@@ -255,6 +251,7 @@ class Node:
         self._decide_by(decider, rules, classifiers)
         self.pipeline.apply(settings, base_dir, classifiers)
         self._energy.apply(settings)
+        watch_commands(self)
         for name in gone:
             self._reports.pop(name, None)
             self.publisher.forget_camera(name)

@@ -226,6 +226,9 @@ class CameraSettings(Section):
     they are decoded (`packet`)."""
     gate_audit: Fraction = 0.02
     """Share of the time with a closed packet gate in which everything is decoded, to count what it misses."""
+    pixels: Literal["exact", "fast"] = "exact"
+    """How samples come out of decoded video. `exact`: as the trainer makes them, out of RGB. `fast`: averaged before
+    they become RGB, for less; where a picture is over- or underexposed in one colour they differ by some levels."""
     masks: list[Annotated[list[Point], Field(min_length=3, max_length=64)]] = []
     """Privacy: polygons blacked out before anything else sees the frame."""
     regions: list[RegionSettings] = []

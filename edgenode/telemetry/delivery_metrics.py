@@ -60,6 +60,13 @@ class DeliveryMetrics:
             "Publications of events the broker answered with a failure; they stay in the outbox.",
             registry=registry,
         )
+        dropped = Counter(
+            "edgenode_messages_dropped",
+            "Messages beside the outbox that a full buffer lost, and commands without an answer.",
+            ["kind"],
+            registry=registry,
+        )
+        self._dropped = Children[str, Counter](dropped.labels)
         self._to_publish = Histogram(
             "edgenode_capture_to_publish_seconds",
             "From the frame's capture to the event's PUBLISH.",
@@ -103,6 +110,9 @@ class DeliveryMetrics:
 
     def refused(self, count: int = 1) -> None:
         self._refused.inc(count)
+
+    def messages_dropped(self, kind: str, count: int) -> None:
+        self._dropped[kind].inc(count)
 
     def command(self, verb: str, ok: bool) -> None:
         """`verb` comes from a topic anybody may write to: unknown ones share one series."""

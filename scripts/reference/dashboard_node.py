@@ -152,6 +152,12 @@ NODE = Dashboard(
             unit="ops",
         ),
         Panel(
+            "Lost beside the outbox",
+            (Query(rate("edgenode_messages_dropped_total", "kind"), "{{kind}}"),),
+            unit="ops",
+            text="States, answers and predictions that a full buffer lost, and commands that got no answer.",
+        ),
+        Panel(
             "Memory",
             (Query(f"process_resident_memory_bytes{{{matchers()}}}", "resident"),),
             unit="bytes",

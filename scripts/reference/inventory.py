@@ -29,7 +29,7 @@ CHANNELS = (
         "cameras/{camera}/regions/{region}/state",
         ("camera", "region"),
         "region_state",
-        "The decided state of a region; sent when it changes.",
+        "The decided state of a region; sent when it or the event about it changes.",
     ),
     Channel(
         "classification",

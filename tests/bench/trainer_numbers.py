@@ -96,7 +96,7 @@ def run(name: str, task: Task, seed: int, data: Path, test: Path | None = None) 
     with tempfile.TemporaryDirectory(prefix="edgenode-numbers-") as directory:
         folder = data / "images" / task.folder
         if test is not None or task.as_test is not None:
-            folder = _arranged(folder, task, test, Path(directory) / "data")
+            folder = arranged(folder, task, test, Path(directory) / "data")
         options = FitOptions(
             train=TrainOptions(
                 architecture=task.architecture, seed=seed, budget_s=task.budget_s - 25, augment=task.augment
@@ -148,7 +148,7 @@ def run(name: str, task: Task, seed: int, data: Path, test: Path | None = None) 
         )
 
 
-def _arranged(folder: Path, task: Task, test: Path | None, into: Path) -> Path:
+def arranged(folder: Path, task: Task, test: Path | None, into: Path) -> Path:
     """The task's parts as links: `test` as the test part, beside the task's own train and val; without it the
     part that the task names."""
     parts = {"train": folder / "train"}

@@ -1,10 +1,10 @@
 #!/usr/bin/python3
-"""An RTSP camera made of a clip: serves an mp4's H.264 access units, paced, without encoding anything.
+"""An RTSP camera made of a clip: serves an mp4's H.264 or H.265 access units, paced, without encoding anything.
 
 Run by the Python that has PyGObject (Debian: `/usr/bin/python3` with `gir1.2-gst-rtsp-server-1.0 python3-gi
 gstreamer1.0-plugins-good gstreamer1.0-plugins-bad`):
 
-    rtsp.py CLIP [--loop] [--shared] [--port 0] [--path /cam] [--user U --password P]
+    rtsp.py CLIP [--h265] [--loop] [--shared] [--port 0] [--path /cam] [--user U --password P]
 
 The first line on stdout is the port once the server listens. By default every client has the clip to itself
 and sees it from its first frame, sent when the client plays; `--shared` behaves like a camera instead: one
@@ -30,18 +30,18 @@ except (ImportError, ValueError) as missing:
 
 PIPELINE = (
     "( appsrc name=units format=time is-live=false block=false max-bytes=4000000"
-    " ! h264parse config-interval=-1 ! rtph264pay name=pay0 pt=96 config-interval=-1 )"
+    " ! {codec}parse config-interval=-1 ! rtp{codec}pay name=pay0 pt=96 config-interval=-1 )"
 )
 
 
 class Clip:
     """The access units of a clip's video track, in decoding order, with their times in nanoseconds."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, codec: str) -> None:
         self.units = []
         pipeline = Gst.parse_launch(
-            "filesrc name=file ! qtdemux ! h264parse config-interval=-1"
-            " ! video/x-h264,stream-format=byte-stream,alignment=au"
+            f"filesrc name=file ! qtdemux ! {codec}parse config-interval=-1"
+            f" ! video/x-{codec},stream-format=byte-stream,alignment=au"
             " ! appsink name=out sync=false max-buffers=64"
         )
         pipeline.get_by_name("file").set_property("location", path)
@@ -59,7 +59,7 @@ class Clip:
             )
         pipeline.set_state(Gst.State.NULL)
         if not self.units:
-            raise SystemExit(f"{path}: no H.264 track")
+            raise SystemExit(f"{path}: no track of {codec}")
         self.first_pts = min(unit[1] for unit in self.units)
         self.length = max(unit[1] + unit[3] for unit in self.units) - self.first_pts
 
@@ -93,6 +93,7 @@ class Feeder:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("clip")
+    parser.add_argument("--h265", action="store_true")
     parser.add_argument("--loop", action="store_true")
     parser.add_argument("--shared", action="store_true")
     parser.add_argument("--port", type=int, default=0)
@@ -101,12 +102,13 @@ def main() -> None:
     parser.add_argument("--password", default="")
     args = parser.parse_args()
     Gst.init(None)
-    clip = Clip(args.clip)
+    codec = "h265" if args.h265 else "h264"
+    clip = Clip(args.clip, codec)
     server = GstRtspServer.RTSPServer()
     server.set_address("127.0.0.1")
     server.set_service(str(args.port))
     factory = GstRtspServer.RTSPMediaFactory()
-    factory.set_launch(PIPELINE)
+    factory.set_launch(PIPELINE.format(codec=codec))
     factory.set_shared(args.shared)
     if args.shared:
         factory.set_suspend_mode(GstRtspServer.RTSPSuspendMode.NONE)

@@ -75,7 +75,7 @@ def bottle_model(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) ->
     )  # fmt: skip
     trainer(
         "fit", folder / "pictures", "--out", folder / "bottle.onnx",
-        "--arch", "classic", "--size", "32", "--epochs", "12", "--quantise", "never",
+        "--arch", "classic", "--size", "32", "--epochs", "12", "--quantise", "never", "--threads", "1",
     )  # fmt: skip
     return folder / "bottle.onnx"
 

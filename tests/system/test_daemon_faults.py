@@ -16,8 +16,11 @@ import pytest
 
 from edgenode.clock import SystemClock
 from edgenode.configuration.file import load
+from edgenode.delivery.commands import CommandRequest
 from edgenode.errors import EdgeNodeError
+from edgenode.node import commands, threads
 from edgenode.node.node import Node
+from edgenode.records import JsonObject
 from tests.clips import write_clip
 from tests.models import DEFECTS, ENDLESS, make_model
 from tests.system.daemon import PATIENCE_S, REPOSITORY, eventually
@@ -112,6 +115,40 @@ def test_a_thread_without_progress_fails_the_node(tmp_path: Path) -> None:
         with pytest.raises(EdgeNodeError, match="camera stuck: no progress for 60 s"):
             node.supervise(threading.Event())
     finally:
+        node.stop()
+
+
+@pytest.mark.parametrize(("verb", "thread"), [("explain", "commands"), ("model_rollback", "slow-commands")])
+def test_a_command_that_never_ends_fails_the_node(
+    verb: str, thread: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No other would be done any more, and nobody told."""
+    asked, over = threading.Event(), threading.Event()
+
+    def endless(node: Node, arguments: JsonObject) -> JsonObject:
+        del node
+        asked.set()
+        over.wait(60.0)
+        return arguments
+
+    monkeypatch.setitem(commands._HANDLERS, verb, endless)
+    monkeypatch.setattr(threads, "COMMAND_LIMIT_S", 1.0)
+    monkeypatch.setattr(threads, "SLOW_COMMAND_MARGIN_S", 1.0)
+    plant = Plant(tmp_path, 1)
+    plant.sections["http"]["listen"] = "127.0.0.1:0"
+    plant.sections["rollout"] = {"timeout": "100ms"}
+    loaded = load(plant.write(), {})
+    node = Node(loaded.settings, loaded.base_dir)
+    node.start()
+    try:
+        node.supervise(stopped_after(node, 3))
+        reply = node.publisher.topics.reply(verb)
+        node.publisher._worker.offer(CommandRequest(verb, {}, None, reply, None, None))
+        assert asked.wait(20.0)
+        with pytest.raises(EdgeNodeError, match=f"{thread}: no progress for"):
+            node.supervise(threading.Event())
+    finally:
+        over.set()
         node.stop()
 
 

@@ -75,7 +75,14 @@ def test_a_bad_file_is_refused_with_every_mistake_and_the_old_one_goes_on(
     plant.rules[0]["when"] = 'line_1.frame == "bright"'
     plant.cameras.pop()
     plant.sections["mqtt"]["keepalive"] = "20s"
+    plant.sections.setdefault("node", {})["drain"] = "3s"
+    plant.sections["http"]["token_file"] = str(plant.folder / "token")
+    (plant.folder / "token").write_text("x" * 40)
+    plant.sections["outbox"] = {"keep": "1h"}
+    plant.sections["commands"] = {"rate": 3.0}
     reload(node, plant, "mqtt: changed, which needs a restart of the node")
+    for section in ("node", "http", "outbox", "commands"):
+        node.wait_for_text(f"{section}: changed, which needs a restart of the node")
     listener.wait_events("lit", len(listener.events("lit")) + 1)
     assert node.stop() == 0
 

@@ -27,8 +27,11 @@ def test_states_classifications_and_one_event_of_a_file_camera_arrive(
     pictures = listener.of("events/lit/snapshot")
     assert [each.payload[:2] for each in pictures] == [b"\xff\xd8"]
 
-    labels = [each.json["label"] for each in listener.of("cameras/line_1/regions/frame/state")]
-    assert [label for label in labels if label in ("dark", "bright")] == ["dark", "bright", "dark"]
+    states = [each.json for each in listener.of("cameras/line_1/regions/frame/state")]
+    told = [(each["label"], each["event_id"]) for each in states if each["label"] in ("dark", "bright")]
+    event_id = events[0]["id"]
+    # the event begins 200 ms after its label, and ends with it
+    assert told == [("dark", None), ("bright", None), ("bright", event_id), ("dark", None)]
     raw = [each.json for each in listener.of("cameras/line_1/regions/frame/classification")]
     assert {each["label"] for each in raw} == {"dark", "bright"}
     assert {each["model"]["sha256"] for each in raw} == {file_sha256(plant.folder / "tiny.onnx")}

@@ -54,6 +54,12 @@ def test_discovery_is_kept_repeated_and_taken_back_by_a_reload(
     eventually(
         lambda: kept(listener) == everything - {f"{DEVICE}/belt/config"}, "the camera's device vanishes"
     )
+    told = [each.payload for each in listener.everything() if each.topic == f"{DEVICE}/belt/config"]
+    *_, parts, nothing = told
+    assert json.loads(parts)["components"]["region_frame"] == {"platform": "sensor"}, (
+        "its parts go first (0073)"
+    )
+    assert nothing == b""
     rest = json.loads(listener.retained()[f"{DEVICE}/config"])["components"]
     assert rest["rule_bright"] == {"platform": "event"}
     assert not [topic for topic in listener.retained() if topic.startswith("cameras/belt/")]

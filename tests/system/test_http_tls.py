@@ -122,7 +122,7 @@ def test_tls_1_1_is_not_spoken(server: HttpServer, authority: Authority) -> None
 def test_clients_that_open_and_stay_silent_hold_up_nobody_for_long(authority: Authority) -> None:
     mine = authority.identity("server-localhost")
     access = Access(None, mine.cert_file, mine.key_file)
-    server = HttpServer(("127.0.0.1", 0), Metrics(), Health(), dict, access, request_limit_s=0.3)
+    server = HttpServer(("127.0.0.1", 0), Metrics(), Health(), dict, access, request_limit_s=2.0)
     server.start()
     silent = [socket.create_connection(server.address, timeout=PATIENCE_S) for _ in range(8)]
     try:

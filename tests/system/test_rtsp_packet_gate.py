@@ -49,13 +49,31 @@ def recorder() -> Recorder:
     return Recorder()
 
 
+CODINGS = {
+    "low delay": {"preset": "veryfast", "tune": "zerolatency", "crf": "24"},
+    "b frames": {"preset": "veryfast", "crf": "24", "bf": "3"},
+    "b frames, open groups": {"preset": "veryfast", "crf": "24", "bf": "3", "x264-params": "open-gop=1"},
+    "bounded rate": {"preset": "veryfast", "crf": "24", "maxrate": "2M", "bufsize": "1M"},
+    "h265": {"codec": "libx265", "tune": "zerolatency", "crf": "26", "x265-params": "log-level=none"},
+    "h265, b frames, open groups": {
+        "codec": "libx265",
+        "preset": "veryfast",
+        "crf": "26",
+        "bf": "3",
+        "x265-params": "log-level=none:bframes=3:open-gop=1",
+    },
+}
+
+
+@pytest.mark.parametrize(
+    "coding",
+    [pytest.param(name, marks=pytest.mark.slow) if index else name for index, name in enumerate(CODINGS)],
+)
 def test_nothing_of_a_beginning_is_lost_and_recalled_frames_carry_the_time_they_came(
-    rtsp_camera: StartRtsp, tmp_path: Path, recorder: Recorder
+    coding: str, rtsp_camera: StartRtsp, tmp_path: Path, recorder: Recorder
 ) -> None:
-    clip = write_clip(
-        tmp_path / "room.mp4", pictures(), FPS, 20, preset="veryfast", tune="zerolatency", crf="24"
-    )
-    server = rtsp_camera(clip)
+    clip = write_clip(tmp_path / "room.mp4", pictures(), FPS, 20, **CODINGS[coding])
+    server = rtsp_camera(clip, *(["--h265"] if coding.startswith("h265") else []))
     with running(camera_spec(server.url, tmp_path, gate="packet", fps=DUE_FPS, gate_audit=0), recorder):
         recorder.wait(lambda: len([s for s in recorder.samples if box_left(s) is not None]) >= 10)
     assert recorder.gates[:3] == [True, False, True]

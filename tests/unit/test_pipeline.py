@@ -30,7 +30,7 @@ from tests.models import make_model
 PATIENCE_S = 60.0
 
 
-def settings_with(folder: Path, inference: InferenceSettings) -> Settings:
+def settings_with(folder: Path, inference: InferenceSettings, regions: int = 4) -> Settings:
     return Settings(
         node=NodeSettings(name="test", state_dir=folder / "state"),
         inference=inference,
@@ -40,7 +40,7 @@ def settings_with(folder: Path, inference: InferenceSettings) -> Settings:
                 name="line",
                 source="synthetic:line",
                 enabled=False,  # the test offers in its place
-                regions=[RegionSettings(name=f"region_{number}") for number in range(4)],
+                regions=[RegionSettings(name=f"region_{number}") for number in range(regions)],
             )
         ],
     )
@@ -157,3 +157,36 @@ def total(metrics: Metrics) -> dict[str, float]:
                 sums[match[1]] += sample.value
                 sums["closed"] += sample.value if sample.labels.get("reason") == "closed" else 0
     return sums
+
+
+def test_a_reload_that_adds_regions_gives_each_its_place_in_the_buffer(tmp_path: Path) -> None:
+    make_model(tmp_path / "tiny.onnx")
+    busy, go_on = threading.Event(), threading.Event()
+
+    def deliver(predictions: Sequence[Prediction]) -> None:
+        busy.set()
+        assert go_on.wait(PATIENCE_S)
+
+    clock = SystemClock()
+    pipeline = Pipeline(deliver, lambda _: None, lambda *_: None, Metrics(), Health(), clock)
+
+    def offer(number: int) -> None:
+        array = np.zeros((8, 8, 3), np.uint8)
+        at_s, at = clock.monotonic(), datetime.now(UTC)
+        pipeline.offer(Sample("line", f"region_{number}", "tiny", number, at_s, at, array))
+
+    try:
+        inference = InferenceSettings(max_batch=1, max_age=60.0)
+        one = settings_with(tmp_path, inference, regions=1)
+        classifiers = load_classifiers(one, tmp_path)
+        pipeline.apply(one, tmp_path, classifiers)
+        offer(0)
+        assert busy.wait(PATIENCE_S), "the model is at work and takes no more"
+        pipeline.apply(settings_with(tmp_path, inference), tmp_path, classifiers)
+        for number in range(4):
+            offer(number)
+        counts = pipeline.counts()["tiny"]
+        assert (counts.held, sum(counts.dropped.values())) == (4, 0)
+    finally:
+        go_on.set()
+        pipeline.stop(PATIENCE_S)

@@ -17,7 +17,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from edgenode.clock import SystemClock
+from edgenode.clock import Clock, SystemClock
 from edgenode.delivery.commands import CommandHandler
 from edgenode.delivery.link_options import LinkOptions
 from edgenode.delivery.publisher import Publisher, PublisherOptions
@@ -75,6 +75,9 @@ class Tally:
 
     def refused(self, count: int) -> None:
         self.counts["refused"] += count
+
+    def messages_dropped(self, kind: str, count: int) -> None:
+        self.counts[f"dropped {kind}"] += count
 
     def command(self, verb: str, ok: bool) -> None:
         self.commands.append((verb, ok))
@@ -187,6 +190,7 @@ def publisher(
     outbox: OutboxSettings | None = None,
     hold_without_subscriber: bool = False,
     node: str = "gateway-7",
+    clock: Clock | None = None,
     **mqtt: Any,
 ) -> Publisher:
     options = PublisherOptions(
@@ -197,7 +201,7 @@ def publisher(
         outbox=outbox if outbox is not None else OutboxSettings(),
         hold_without_subscriber=hold_without_subscriber,
     )
-    return Publisher(options, tally, SystemClock(), commands, link)
+    return Publisher(options, tally, clock or SystemClock(), commands, link)
 
 
 def end(publisher: Publisher, drain_s: float = 10.0) -> None:

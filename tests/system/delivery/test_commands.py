@@ -96,13 +96,13 @@ def test_a_retained_request_is_never_done(mosquitto_broker: MosquittoBroker, tmp
     done: list[JsonObject] = []
     listener = Listener(mosquitto_broker.port, f"{ROOT}/#")
     listener.request(f"{ROOT}/commands/reload", b'{"transaction": "0"}', retain=True)
-    node = publisher(
-        mosquitto_broker.port, tmp_path, Tally(), {"reload": lambda args: done.append(args) or {}}
-    )
+    tally = Tally()
+    node = publisher(mosquitto_broker.port, tmp_path, tally, {"reload": lambda args: done.append(args) or {}})
     node.start()
     wait_for(lambda: node.status().connected, "the connection")
     listener.request(f"{ROOT}/commands/reload", b'{"transaction": "1"}', retain=True)
     wait_for(lambda: node.status().unanswered_commands == 1, "it was seen and dropped")
+    wait_for(lambda: tally.counts["dropped command"] == 1, "it was counted")
     listener.request(f"{ROOT}/commands/reload", b'{"transaction": "2"}')
     wait_for(lambda: listener.on("/replies/reload"), "a fresh one is done")
     assert len(done) == 1

@@ -76,13 +76,13 @@ def test_an_exception_on_the_network_thread_costs_a_connection_and_no_event(
     listener = Listener(mosquitto_broker.port, EVENTS)
     node = publisher(mosquitto_broker.port, tmp_path, tally)
     link = node._courier._parts.link
-    sound = link._on_publish
+    sound = link._on_answer
 
     def broken(*arguments: Any) -> None:
-        link._on_publish = sound  # type: ignore[method-assign]
+        link._on_answer = sound  # type: ignore[method-assign]
         raise ZeroDivisionError("once")
 
-    link._on_publish = broken  # type: ignore[method-assign]
+    link._on_answer = broken  # type: ignore[method-assign]
     node.start()
     for number in range(100):
         node.publish_event(event(number), None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -47,6 +48,11 @@ class Verifier:
     def subscriptions(self) -> int:
         return self._broker.log.count("Sending SUBACK to verify-stream-")
 
+    def wait_heard(self, messages: int) -> None:
+        """Until so many have reached the verifier: what is in the broker when it ends is nobody's."""
+        taken = "Received PUBACK from verify-stream-"
+        wait_for(lambda: self._broker.log.count(taken) >= messages, f"{messages} messages")
+
     def interrupt(self) -> tuple[int, str]:
         """Ctrl-C; exit code and what was said."""
         self._process.send_signal(signal.SIGINT)
@@ -82,6 +88,9 @@ def test_a_stream_with_evictions_and_a_restart_is_proven_whole(
         life(0)
         broker.stop()
         life(60)
+        sent = len(re.findall(r"Received PUBLISH from gateway-7 .*/gateway-7/events/", broker.log))
+        assert sent >= 60
+        verifier.wait_heard(sent)
         code, said = verifier.interrupt()
     found: dict[str, Any] = json.loads(said)["nodes"]["gateway-7"]
     assert code == 0, said
@@ -110,6 +119,7 @@ def test_a_missing_event_is_named_for_one_of_two_nodes(mosquitto_factory: Factor
         wait_for(lambda: other.status().delivered == 1, "the other node's event is taken")
         for each in (node, other):
             end(each)
+        verifier.wait_heard(5)
         code, said = verifier.interrupt()
     assert code == 1, said
     assert "gateway-7: 2 MISSING: seq 3 to 4" in said
@@ -157,6 +167,7 @@ def test_a_subscription_outlives_the_broker(mosquitto_factory: Factory, tmp_path
         wait_for(lambda: node.status().connected and node.status().outbox_messages == 0, "the rest is taken")
         end(node)
         wait_for(lambda: verifier.subscriptions == 2, "the verifier is back")
+        verifier.wait_heard(100)
         code, said = verifier.interrupt()
     assert code == 0, said
     assert "seq 1 to 100" in said

@@ -134,7 +134,9 @@ def test_a_syntax_error_has_line_and_column_and_no_content(tmp_path: Path, text:
 
 
 def test_a_file_that_is_missing_is_said_so(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"nothing\.toml: cannot be read: No such file"):
+    with pytest.raises(
+        ConfigurationError, match=r"nothing\.toml: there is no such file: name another with --config"
+    ):
         load(tmp_path / "nothing.toml", {})
 
 

@@ -119,3 +119,17 @@ def test_nodes_are_kept_apart_and_strange_messages_counted() -> None:
     assert set(check.streams) == {"gateway-7", "gateway-8"}
     assert all(each.complete for each in check.streams.values())
     assert check.strange == 6
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 40)), max_size=80))
+def test_numbers_can_be_taken_out_again(steps: list[tuple[bool, int]]) -> None:
+    found, model = SeqSet(), set[int]()
+    for put, number in steps:
+        if put:
+            found.add(number)
+            model.add(number)
+        else:
+            found.remove(number)
+            model.discard(number)
+    assert {n for span in found for n in range(span.first, span.last + 1)} == model
+    assert all(number in found for number in model)

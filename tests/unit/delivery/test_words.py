@@ -225,11 +225,25 @@ def test_classification_policies(policy: Any, count: int) -> None:
 def test_a_restarting_broker_is_no_second_node() -> None:
     suspicion = Suspicion(15.0)
     for _ in range(20):
-        assert not suspicion.lost(1.0, False)
+        assert not suspicion.lost(1.0, 0, closed=True)
         suspicion.unreachable()
-    assert [suspicion.lost(1.0, False) for _ in range(QUICK_LOSSES)] == [False] * (QUICK_LOSSES - 1) + [True]
-    assert not suspicion.lost(60.0, False)
-    assert suspicion.lost(60.0, True)
+    lost = [suspicion.lost(1.0, 0, closed=True) for _ in range(QUICK_LOSSES)]
+    assert lost == [False] * (QUICK_LOSSES - 1) + [True]
+    assert not suspicion.lost(60.0, 0, closed=True)
+
+
+def test_a_poor_network_is_no_second_node() -> None:
+    suspicion = Suspicion(15.0)
+    assert not any(suspicion.lost(1.0, 0, closed=False) for _ in range(50))
+
+
+def test_a_broker_that_gives_another_reason_is_no_second_node() -> None:
+    suspicion = Suspicion(15.0)
+    assert not any(suspicion.lost(1.0, 0x8B, closed=True) for _ in range(50))
+
+
+def test_a_broker_that_tells_of_the_second_node_is_believed_at_once() -> None:
+    assert Suspicion(15.0).lost(3600.0, 0x8E, closed=True)
 
 
 def test_the_state_of_a_node_is_one_of_the_known_words() -> None:

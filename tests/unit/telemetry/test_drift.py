@@ -7,7 +7,7 @@ import pytest
 
 from edgenode.inference.card import DriftReference, EmbeddingReference, directions, embedding_reference
 from edgenode.records import F32
-from edgenode.telemetry.drift import PSI_MIN_SAMPLES, EmbeddingMonitor, ModelDrift
+from edgenode.telemetry.drift import PSI_MIN_SAMPLES, DriftMonitor, EmbeddingMonitor, ModelDrift, psi
 from trainer.fit import EMBEDDINGS_NEEDED, drift_reference
 
 DIMENSION = 32
@@ -80,3 +80,25 @@ def test_a_model_tells_both_indices_and_the_worse_one() -> None:
     assert reading.embedding is not None
     assert reading.worst == reading.confidence > 1.0 > reading.embedding
     assert ModelDrift("0" * 64, [], None).reading().worst is None
+
+
+def test_psi_is_zero_for_the_reference_itself_and_grows_with_the_shift() -> None:
+    reference = [0.05, 0.15, 0.3, 0.5]
+    assert psi(reference, reference) == 0
+    # By hand: (0.1-0.2)·ln(0.1/0.2) + (0.9-0.8)·ln(0.9/0.8)
+    assert psi([0.2, 0.8], [0.1, 0.9]) == pytest.approx(0.081093, abs=1e-6)
+    assert psi(reference, reference[::-1]) > 0.25
+
+
+def test_drift_is_unknown_until_enough_samples_were_seen() -> None:
+    monitor = DriftMonitor([0.0, 0.0, 0.5, 0.5], window=400)
+    for n in range(PSI_MIN_SAMPLES - 1):
+        monitor.add(0.6 if n % 2 else 0.9)
+    assert [monitor.psi] == [None]
+    monitor.add(0.6)
+    steady = monitor.psi
+    assert steady == pytest.approx(0.0, abs=0.01)
+    for _ in range(400):
+        monitor.add(0.1)
+    shifted = monitor.psi or 0.0
+    assert shifted > 1.0

@@ -20,8 +20,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from edgenode.node.commands import VERBS
 from edgenode.records import CameraReport, CameraStatus, DropReason, ModelIdentity
 from edgenode.telemetry import delivery_metrics
-from edgenode.telemetry.cpu import ThreadCpu, thread_label
-from edgenode.telemetry.drift import PSI_MIN_SAMPLES, DriftMonitor, psi
 from edgenode.telemetry.energy import EnergyMeter
 from edgenode.telemetry.energy_sources import PowerSensor
 from edgenode.telemetry.metrics import Metrics
@@ -29,6 +27,8 @@ from edgenode.telemetry.surroundings import Surroundings, SurroundingsMetrics
 from edgenode.telemetry.temperature import Temperature
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
 DESIGNED = """
 edgenode_frames_total{camera} edgenode_packets_total{camera} edgenode_samples_offered_total{camera,region}
 edgenode_samples_dropped_total{camera,reason} edgenode_inferences_total{model}
@@ -54,7 +54,7 @@ edgenode_collect_dropped_total{rule,reason} edgenode_collect_bytes{}
 edgenode_disk_free_bytes{} edgenode_disk_bytes{} edgenode_outbox_limit_bytes{} edgenode_clock_synchronised{}
 edgenode_certificate_expiry_timestamp_seconds{}
 edgenode_stage_joules_total{stage} edgenode_governor_share{camera} edgenode_governor_pressure{limit}
-edgenode_temperature_celsius{zone}
+edgenode_temperature_celsius{zone} edgenode_messages_dropped_total{kind}
 """
 
 
@@ -134,6 +134,7 @@ def busy(tmp_path: Path) -> Metrics:
     metrics.evicted("expired", 2)
     metrics.connected(True)
     metrics.refused(1)
+    metrics.messages_dropped("state", 3)
     metrics.command("reload", True)
     return metrics
 
@@ -323,78 +324,6 @@ def test_words_from_outside_do_not_make_new_series() -> None:
         metrics.inference_failed("defects", f"tensor {n} is too large")
     assert value(metrics, "edgenode_commands_total", verb="unknown", result="error") == 50
     assert value(metrics, "edgenode_inference_failures_total", model="defects", reason="other") == 50
-
-
-def test_cpu_seconds_go_by_the_names_of_threads_and_outlive_them() -> None:
-    ready, stop = threading.Event(), threading.Event()
-
-    def burn() -> None:
-        total = 0
-        while threading.current_thread() and total < 3_000_000:
-            total += 1
-        ready.set()
-        stop.wait(60)
-
-    thread = threading.Thread(target=burn, name="infer-defects")
-    metrics = Metrics()
-    thread.start()
-    assert ready.wait(60)
-    used = value(metrics, "edgenode_cpu_seconds_total", thread="infer-defects")
-    stop.set()
-    thread.join(60)
-    assert used is not None
-    assert used > 0
-    assert (value(metrics, "edgenode_cpu_seconds_total", thread="infer-defects") or 0) >= used
-
-
-def test_a_thread_whose_command_holds_brackets_and_spaces_is_read(tmp_path: Path) -> None:
-    (tmp_path / "77").mkdir()
-    fields = ["S"] + ["0"] * 10 + ["150", "50"] + ["0"] * 6 + ["4242"] + ["0"] * 20
-    (tmp_path / "77" / "stat").write_text("77 (av:h264 (df0) x) " + " ".join(fields))
-    (tmp_path / "78").mkdir()
-    (family,) = ThreadCpu(tmp_path).collect()
-    assert [(sample.labels, round(sample.value, 6)) for sample in family.samples] == [
-        ({"thread": "native"}, 2.0)
-    ]
-
-
-@pytest.mark.parametrize(
-    ("name", "label"),
-    [
-        ("MainThread", "main"),
-        ("camera-line_1", "camera-line_1"),
-        ("Thread-17 (work)", "other"),
-        ("ThreadPoolExecutor-0_3", "other"),
-        ("worker-17", "worker"),
-        ("http", "http"),
-        ("x" * 80, "other"),
-        (None, "native"),
-    ],
-)
-def test_thread_labels_are_few(name: str | None, label: str) -> None:
-    assert thread_label(name) == label
-
-
-def test_psi_is_zero_for_the_reference_itself_and_grows_with_the_shift() -> None:
-    reference = [0.05, 0.15, 0.3, 0.5]
-    assert psi(reference, reference) == 0
-    # By hand: (0.1-0.2)·ln(0.1/0.2) + (0.9-0.8)·ln(0.9/0.8)
-    assert psi([0.2, 0.8], [0.1, 0.9]) == pytest.approx(0.081093, abs=1e-6)
-    assert psi(reference, reference[::-1]) > 0.25
-
-
-def test_drift_is_unknown_until_enough_samples_were_seen() -> None:
-    monitor = DriftMonitor([0.0, 0.0, 0.5, 0.5], window=400)
-    for n in range(PSI_MIN_SAMPLES - 1):
-        monitor.add(0.6 if n % 2 else 0.9)
-    assert [monitor.psi] == [None]
-    monitor.add(0.6)
-    steady = monitor.psi
-    assert steady == pytest.approx(0.0, abs=0.01)
-    for _ in range(400):
-        monitor.add(0.1)
-    shifted = monitor.psi or 0.0
-    assert shifted > 1.0
 
 
 def test_the_metrics_page_names_every_metric_and_no_other() -> None:

@@ -20,16 +20,17 @@ from edgenode.inference.classifier import Classifier
 from edgenode.records import U8
 from tests.pictures_made import noise
 from trainer.architectures import build, parameter_count
-from trainer.augment import NONE
+from trainer.augment import NONE, Augment
 from trainer.calibrate import probabilities, temperature
 from trainer.classify import classify_with
 from trainer.distill import FileTeacher, NetworkTeacher
 from trainer.export import CardFacts, check_parity, deployable, export, graph_of, write_model
 from trainer.fit import drift_reference
+from trainer.int8_proof import Cost, SideBySide, paired_change, proof_pictures, prove_int8, side_by_side, wins
 from trainer.networks import Network, NetworkSpec
 from trainer.options import Hooks, TrainOptions
 from trainer.prune import prune
-from trainer.quantise import Cost, SideBySide, paired_change, quantise, side_by_side, wins
+from trainer.quantise import quantise
 from trainer.train import logits_of, train
 
 
@@ -230,7 +231,7 @@ def test_int8_answers_alike_and_carries_its_own_proof(tmp_path: Path, trained: N
     export(trained, float_path, facts(trained.spec), 1.0, test.images)
     card = quantise(float_path, stripes(96, 1).images, int8_path)
     assert card.labels == ["label 0", "label 1", "label 2"]
-    measured = side_by_side(float_path, int8_path, test.images, test.labels, rounds=3)
+    measured = side_by_side(float_path, int8_path, test, rounds=3)
     assert measured.accuracy_change.value >= -0.05
     assert measured.float_cost.cpu_s > 0
     assert measured.int8_cost.file_bytes < measured.float_cost.file_bytes
@@ -243,7 +244,7 @@ def test_int8_answers_alike_and_carries_its_own_proof(tmp_path: Path, trained: N
 
 def measured(speedup: float, change: float) -> SideBySide:
     cost = Cost(1000, 1.0, 0.001)
-    return SideBySide(cost, cost, speedup, 0.9, 0.9 + change, Interval(value=change, low=-1, high=1))
+    return SideBySide(cost, cost, speedup, 0.9, 0.9 + change, Interval(value=change, low=-1, high=1), 100)
 
 
 def test_int8_is_chosen_only_where_it_is_faster_and_loses_no_more_than_allowed() -> None:
@@ -251,6 +252,28 @@ def test_int8_is_chosen_only_where_it_is_faster_and_loses_no_more_than_allowed()
     assert wins(measured(1.5, -0.003), 0.003)
     assert not wins(measured(1.5, -0.004), 0.003)
     assert not wins(measured(0.9, 0.01), 0.003)
+
+
+def test_int8_is_held_against_float_on_more_than_the_validation_part() -> None:
+    learnt, kept = stripes(30, 1), stripes(12, 2)
+    proof = proof_pictures(learnt, kept, Augment(orientation="fixed"), seed=3)
+    assert len(proof.images) == len(proof.labels) == 12 + 2 * 30
+    assert np.array_equal(proof.images[:12], kept.images)
+    again = proof_pictures(learnt, kept, Augment(orientation="fixed"), seed=3)
+    assert np.array_equal(proof.images, again.images)
+    for label in range(3):  # the views show what their labels say
+        band = slice(label * 16 // 3 + 1, label * 16 // 3 + 3)
+        assert proof.images[12:][proof.labels[12:] == label][:, band].mean() > proof.images[12:].mean() + 20
+
+
+def test_ranges_that_lose_too_much_are_tried_in_another_way(tmp_path: Path, trained: Network) -> None:
+    float_path, int8_path = tmp_path / "float.onnx", tmp_path / "int8.onnx"
+    export(trained, float_path, facts(trained.spec), 1.0, stripes(3, 1).images)
+    measured = prove_int8(float_path, int8_path, stripes(40, 1).images, stripes(60, 2), tolerance=-1.0)
+    assert measured.pictures == 60
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["float.onnx", "int8.onnx"]
+    seen = side_by_side(float_path, int8_path, stripes(60, 2), rounds=3)
+    assert seen.accuracy_change == measured.accuracy_change
 
 
 def test_the_interval_of_a_paired_change() -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from edgenode.errors import DataError
 from edgenode.records import U8
+from tests.unit.trainer.second_device import AWAY, SecondDevice
 from trainer import checkpoint
 from trainer.architectures import ARCHITECTURES, build, parameter_count
 from trainer.augment import Augment
@@ -137,6 +138,31 @@ def test_a_budget_of_which_reading_took_another_part_goes_on_too(tmp_path: Path)
     assert best_of(path).ended == "complete"
     with pytest.raises(DataError, match=r"another training.*budget_s"):
         train(SPEC, blobs(48, 1), blobs(15, 2), replace(options, budget_s=None), Hooks(checkpoint=path))
+
+
+@pytest.mark.filterwarnings(
+    "ignore:.*copying from a non-meta parameter"
+)  # true of torch's own meta tensors only
+def test_on_another_device_nothing_is_mixed_and_everything_comes_out_the_same(tmp_path: Path) -> None:
+    """What a GPU would refuse: a mask, a draw, a weight, a resumed moment left in main memory."""
+    everything = Augment(
+        "any", mixup=0.3, cutmix=0.3, blur_chance=0.9, noise_chance=0.9, jpeg_chance=0.9, occlusion_chance=0.9
+    )
+    options = replace(OPTIONS, epochs=2, balance="weights", dropout=0.3, augment=everything)
+    here = train(SPEC, blobs(48, 1), blobs(15, 2), options)
+    path = tmp_path / "run.checkpoint"
+    away = replace(options, device=str(AWAY))  # type: ignore[arg-type]
+    with SecondDevice():
+        with pytest.raises(TrainingInterrupted):
+            train(SPEC, blobs(48, 1), blobs(15, 2), away, Hooks(stop=after(4), checkpoint=path))
+        there = train(SPEC, blobs(48, 1), blobs(15, 2), away, Hooks(checkpoint=path))
+    assert same(weights(here), weights(there))
+    assert [r.val_loss for r in here.history] == [r.val_loss for r in there.history]
+
+
+def test_the_second_device_refuses_what_a_gpu_refuses() -> None:
+    with SecondDevice(), pytest.raises(AssertionError, match="mixes two devices"):
+        torch.ones(3).to(AWAY) + torch.ones(3)
 
 
 def after(steps: int) -> Callable[[], bool]:
