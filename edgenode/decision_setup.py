@@ -14,6 +14,7 @@ from edgenode.decision.region_state import RegionSpec
 from edgenode.decision.rule import RuleSpec
 from edgenode.decision.rules import RuleSet
 from edgenode.decision.schedule import DAYS, Schedule, parse_hours
+from edgenode.delivery.identity import uuid7_of
 from edgenode.errors import ConfigurationError
 from edgenode.inference.card import ModelCard
 from edgenode.records import INVALID, NONE, UNKNOWN
@@ -187,7 +188,4 @@ def replay_ids(seed: str) -> Callable[[datetime], str]:
 
 
 def _uuid7(at: datetime, noise: int) -> str:
-    milliseconds = int(at.timestamp() * 1000) & (2**48 - 1)
-    value = milliseconds << 80 | 0x7 << 76 | (noise >> 62 & 0xFFF) << 64 | 0b10 << 62 | noise & (2**62 - 1)
-    text = f"{value:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    return uuid7_of(int(at.timestamp() * 1000), noise >> 62, noise)

@@ -30,7 +30,9 @@ log = logging.getLogger(__name__)
 STALL_LIMIT_S = 30.0
 """A thread without progress for this long has failed."""
 JOIN_S = 2.0
-"""How long a thread may take to end: engines beyond their drain, all cameras together."""
+"""How long threads may take to end: all cameras together, and all engines together beyond their drain."""
+EXCHANGE_S = 3.0
+"""How long an engine that a reload ends may take for what it holds."""
 
 
 Retired = Callable[[str, Classifier, ServiceRecord], None]
@@ -125,8 +127,9 @@ class Pipeline:
         self._stop_cameras(list(self._cameras))
         for serving in self._serving.values():
             serving.engine.stop()
+        give_up_s = self._clock.monotonic() + drain_s + JOIN_S
         for name in list(self._serving):
-            self._retire(name, drain_s)
+            self._retire(name, max(0.0, give_up_s - self._clock.monotonic()))
 
     def offer(self, sample: Sample) -> None:
         """Hand-off A. Called on camera threads; may drop, counted."""
@@ -191,7 +194,7 @@ class Pipeline:
     ) -> None:
         for name in [name for name in self._serving if name not in classifiers]:
             self._serving[name].engine.stop()
-            self._retire(name, 1.0)
+            self._retire(name, EXCHANGE_S)
         regions = list(models_by_region(settings).values())
         for name, classifier in classifiers.items():
             serving = self._serving.get(name)
@@ -212,7 +215,7 @@ class Pipeline:
             if serving is not None:
                 # it stands in the old one's place by now, and holds what comes while that one ends
                 serving.engine.stop()
-                self._end(name, serving, 1.0)
+                self._end(name, serving, EXCHANGE_S)
             self._begin(name, fresh)
 
     def _begin(self, name: str, engine: Engine) -> None:
@@ -252,16 +255,16 @@ class Pipeline:
             self._serving[name] = _Serving(engine, buffer, inference, unwatch)
         return engine
 
-    def _retire(self, name: str, drain_s: float) -> None:
+    def _retire(self, name: str, wait_s: float) -> None:
         with self._routing:
             serving = self._serving.pop(name)
-        self._end(name, serving, drain_s)
+        self._end(name, serving, wait_s)
         self._health.forget(f"model {name}")
         self._metrics.model_gone(name)
 
-    def _end(self, name: str, serving: _Serving, drain_s: float) -> None:
+    def _end(self, name: str, serving: _Serving, wait_s: float) -> None:
         """Wait for an engine that was told to stop."""
-        if not serving.engine.join(drain_s + JOIN_S):
+        if not serving.engine.join(wait_s):
             log.error("model %s: its thread did not end in time and is left behind", name)
         else:
             serving.engine.classifier.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import secrets
 import struct
 import subprocess
@@ -32,7 +31,7 @@ def boot_id() -> str:
     return secrets.token_hex(8)
 
 
-def _uuid7(milliseconds: int, counter: int, tail: int) -> str:
+def uuid7_of(milliseconds: int, counter: int, tail: int) -> str:
     """RFC 9562, section 5.7: 48 bits of Unix milliseconds, 12 of counter (rand_a, method 1), 62 of random."""
     value = (milliseconds & (2**48 - 1)) << 80 | 0x7 << 76 | (counter & 0xFFF) << 64 | 0b10 << 62
     return str(uuid.UUID(int=value | (tail & (2**62 - 1))))
@@ -63,13 +62,7 @@ class Uuid7:
                 self._counter = self._random_bits(11)
             else:
                 self._counter += 1
-            return _uuid7(self._last_ms, self._counter, self._random_bits(62))
-
-
-def replay_uuid7(at: datetime, key: str) -> str:
-    """The same id for the same time and key in every run: for replays, whose events must be reproducible."""
-    digest = int.from_bytes(hashlib.sha256(key.encode()).digest(), "big")
-    return _uuid7(_milliseconds(at), digest & 0xFFF, digest >> 12)
+            return uuid7_of(self._last_ms, self._counter, self._random_bits(62))
 
 
 def _milliseconds(at: datetime) -> int:

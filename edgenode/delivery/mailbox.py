@@ -172,10 +172,6 @@ class Mailbox:
                 del self._retained[message.topic]
                 self._unsent.pop(message.topic, None)
 
-    def retained_under(self, prefix: str) -> list[str]:
-        with self._lock:
-            return [topic for topic in self._retained if topic.startswith(prefix)]
-
     def take_prediction(self) -> Prediction | None:
         with self._lock:
             if self._every:
@@ -201,14 +197,6 @@ class Mailbox:
     @property
     def events_waiting(self) -> int:
         return len(self._events)
-
-    @property
-    def unsent(self) -> int:
-        return len(self._unsent)
-
-    @property
-    def replies_waiting(self) -> int:
-        return len(self._replies)
 
     def _shed(self) -> None:
         """Make the inbox smaller by its least valuable part."""

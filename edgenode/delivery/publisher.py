@@ -245,14 +245,6 @@ class Publisher:
         """Remove what the broker keeps under `topic`."""
         self._mailbox.put_retained(forget_message(topic))
 
-    def forget_camera(self, camera: str) -> None:
-        """Remove everything retained of `camera`, its regions' states included."""
-        known = self._mailbox.retained_under(self._topics.camera(camera))
-        for topic in dict.fromkeys(
-            [*known, self._topics.camera_state(camera), self._topics.camera_snapshot(camera)]
-        ):
-            self.forget(topic)
-
     def replay(self, since: datetime, timeout_s: float = 10.0) -> int:
         """Send again what was acknowledged since then; how many messages. Waits: for command handlers only.
 

@@ -16,19 +16,20 @@ from typing import TYPE_CHECKING
 from edgenode import __version__
 from edgenode.clock import Clock, SystemClock
 from edgenode.collect_setup import collect_plan, collector_of
-from edgenode.decision.evidence import link_hash
 from edgenode.decision_setup import build_decider, build_rules, region_labels
-from edgenode.delivery.publisher import OUTBOX_FOLDER, Publisher, PublisherOptions
+from edgenode.delivery.publisher import OUTBOX_FOLDER, Publisher
 from edgenode.desk import DecisionDesk, Hooks
 from edgenode.errors import ConfigurationError, EdgeNodeError
 from edgenode.node.catch_up import caught_up
-from edgenode.node.commands import SLOW_VERBS, command_table
+from edgenode.node.commands import command_table
 from edgenode.node.discovery import HomeAssistant
 from edgenode.node.energy import NodeEnergy
 from edgenode.node.evidence import DropNotes, evidence_picture
 from edgenode.node.memory import StateDirectory
 from edgenode.node.models import classifiers_for, close_unused, drift_monitors
+from edgenode.node.publishing import publisher_options
 from edgenode.node.reload_turns import ReloadTurns
+from edgenode.node.retained import RetainedTopics
 from edgenode.node.status import node_info, overall_state, status_page_state
 from edgenode.node.surroundings import register_surroundings
 from edgenode.node.threads import watch_commands, watch_threads
@@ -151,7 +152,7 @@ class Node:
             self.desk.restore(remembered, self.clock.monotonic(), self.clock.now())
         self._remember()
         self._stack.append(("publisher", self._stop_publisher))
-        self._stack.append(("desk", self._stop_desk))
+        self._stack.append(("desk", partial(self.desk.close, settings.node.drain)))
         watch_threads(self, self._http)
         self.health.condition("models", True)
         self.collector = collector_of(self, cards_of(classifiers))
@@ -178,17 +179,7 @@ class Node:
                 # amqtt knows no MQTT 5, and doesn't answer one who asks for it with a last will
                 update={"host": "127.0.0.1", "port": self.broker.port, "protocol": "3.1.1"}
             )
-        options = PublisherOptions(
-            node=self.settings.node.name,
-            version=__version__,
-            state_dir=self.settings.node.state_dir,
-            mqtt=mqtt,
-            outbox=self.settings.outbox,
-            hold_without_subscriber=self.settings.outbox.hold_without_subscriber,
-            link_hash=link_hash,
-            commands=self.settings.commands,
-            slow_verbs=SLOW_VERBS,
-        )
+        options = publisher_options(self.settings, mqtt)
         return Publisher(options, self.metrics, self.clock, command_table(self))
 
     def supervise(self, stop: threading.Event, beat: Callable[[], None] | None = None) -> None:
@@ -254,7 +245,6 @@ class Node:
         watch_commands(self)
         for name in gone:
             self._reports.pop(name, None)
-            self.publisher.forget_camera(name)
         self.publisher.hurry()
         self.rollout.follow(classifiers)
         self._announce(classifiers)
@@ -301,10 +291,6 @@ class Node:
         """Called on HTTP's threads."""
         return status_page_state(self) if self._is_built else {"node": name, "version": __version__}
 
-    def _stop_desk(self) -> None:
-        if not self.desk.close(self.settings.node.drain):
-            log.error("the thread that makes pictures of events did not end in time and is left behind")
-
     def _stop_publisher(self) -> None:
         drain_s = self.settings.node.drain
         self.publisher.stop(drain_s)
@@ -339,6 +325,7 @@ class Node:
         fallen = fallen_back(self.settings, classifiers)
         self.health.condition("provider", not fallen, fallen)
         self.publisher.publish_info(node_info(self.settings, classifiers, self._started_at))
+        RetainedTopics(self._state, self.publisher).settle(self.settings)
         HomeAssistant(self._state, self.publisher).announce(self.settings, cards_of(classifiers))
 
     def _remember(self) -> None:

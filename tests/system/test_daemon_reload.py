@@ -106,3 +106,27 @@ def test_a_model_file_that_was_replaced_serves_after_a_reload(
     assert node.metric("edgenode_model_info", sha256=new) == 1
     assert node.metric("edgenode_model_info", sha256=old) == 0
     assert node.stop() == 0
+
+
+def test_nothing_is_kept_of_a_region_that_goes_nor_of_a_camera_that_is_renamed_while_the_node_is_away(
+    plant: Plant, listener: Listener, start: StartNode
+) -> None:
+    film = plant.clip(("dark", 1.0), ("bright", 1.0))
+    plant.camera("door", film, loop=True, regions=[{"name": "left"}, {"name": "right"}])
+    node = start(plant)
+    both = {"cameras/door/regions/left/state", "cameras/door/regions/right/state"}
+    eventually(lambda: both <= set(listener.retained()), "both regions are told of")
+
+    plant.cameras[0]["regions"].pop()
+    reload(node, plant, "configuration reloaded")
+    eventually(lambda: both & set(listener.retained()) == {min(both)}, "one of them is forgotten")
+    assert node.stop() == 0
+
+    plant.cameras[0]["name"] = "gate"
+    node = start(plant)
+    listener.wait_last("cameras/gate/regions/left/state", lambda state: state["label"] in ("dark", "bright"))
+    eventually(
+        lambda: not [topic for topic in listener.retained() if topic.startswith("cameras/door/")],
+        "nothing is kept of the old name",
+    )
+    assert node.stop() == 0

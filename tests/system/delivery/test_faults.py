@@ -197,7 +197,7 @@ def test_a_store_the_broker_lost_is_filled_again(mosquitto_factory: Factory, tmp
     now = SystemClock().now()
     node.publish_camera(CameraReport("line_1", CameraStatus.ONLINE, "", now, 5.0, 0))
     node.publish_info({"cameras": ["line_1"]})
-    node.forget_camera("gone")
+    node.forget(f"{node.topics.root}/cameras/gone/state")
     wait_for(lambda: node.status().connected and node.status().on_the_way == 0, "all is said")
     broker.stop()
     broker.lose_store()

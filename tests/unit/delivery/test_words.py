@@ -17,7 +17,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from edgenode.clock import ManualClock
-from edgenode.delivery.identity import ClockCheck, ClockReading, Uuid7, replay_uuid7
+from edgenode.delivery.identity import ClockCheck, ClockReading, Uuid7
 from edgenode.delivery.link_options import QUICK_LOSSES, Suspicion
 from edgenode.delivery.mailbox import MAX_EVENT_BYTES, MAX_EVENTS, Mailbox
 from edgenode.delivery.messages import (
@@ -164,12 +164,6 @@ def test_a_burst_in_one_millisecond_stays_in_order() -> None:
     make = Uuid7(ManualClock(AT))
     ids = [make() for _ in range(10_000)]
     assert ids == sorted(set(ids))
-
-
-def test_a_replay_gives_the_same_ids() -> None:
-    assert replay_uuid7(AT, "scratch 1") == replay_uuid7(AT, "scratch 1")
-    assert replay_uuid7(AT, "scratch 1") != replay_uuid7(AT, "scratch 2")
-    assert uuid.UUID(replay_uuid7(AT, "x")).version == 7
 
 
 def test_without_the_kernels_word_the_flag_file_decides(tmp_path: Path) -> None:
