@@ -200,15 +200,15 @@ class DecisionDesk:
     def export(self) -> JsonObject:
         """What must survive a restart: states and open events, JSON-able."""
         with self._lock:
-            self._lane.flush(
-                FLUSH_S
-            )  # what is remembered as told must be in the outbox: none comes in between
+            # What is remembered as told must be in the outbox: no event comes in between.
+            self._lane.flush(FLUSH_S)
             self._dirty = False
             return self._export()
 
-    def close(self, timeout_s: float) -> bool:
-        """Hand over the events whose pictures are still being made; whether that was done in time."""
-        return self._lane.close(timeout_s)
+    def close(self, timeout_s: float) -> None:
+        """Hand over the events whose pictures are still being made, as far as that can be done in time."""
+        if not self._lane.close(timeout_s):
+            log.error("the thread that makes pictures of events did not end in time and is left behind")
 
     @property
     def dirty(self) -> bool:

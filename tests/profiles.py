@@ -34,7 +34,7 @@ class Seen:
 
 
 def run(
-    *arguments: str | Path, environment: Mapping[str, str] | None = None, timeout_s: float = 300.0
+    *arguments: str | Path, environment: Mapping[str, str] | None = None, timeout_s: float = 800.0
 ) -> str:
     """Standard output of a command; what it said on standard error is shown when it fails."""
     done = subprocess.run(

@@ -21,21 +21,30 @@ USUAL = 0.4
 
 
 def temperature(logits: Tensor, labels: NDArray[Any], smoothing: float = 0.0) -> float:
-    """The T in 0.05 to 20 with the least negative log-likelihood of `labels` given `logits` / T.
+    """The T in 0.05 to 20 by which float `logits` [N, K] are divided, from `labels`: int64 [N], or float [N, K] of
+    zeros and ones (then each label's sigmoid is scaled).
 
-    `logits` is float [N, K]; `labels` int64 [N], or float [N, K] of zeros and ones (then each label's sigmoid is
-    scaled). Golden-section search over log T: in 1/T the likelihood is convex, so there is one minimum. On a
-    validation part without a single mistake the likelihood has none (T runs to its lower end, probabilities to
-    1); one imagined mistake in proportion 1 / (N + 2) keeps it honest. Few pictures, on which the best epoch was
-    chosen too, may make answers humbler but not much surer: below what is expected of a network trained with label
-    `smoothing`, log T has a normal prior of spread USUAL, which many pictures outweigh.
+    Halfway (geometrically) between the T of the greatest likelihood, which a few hard pictures decide, and the one
+    that makes the mean confidence what the share of right answers is, which the many easy ones decide; the decision
+    record 100 has the comparison.
     """
     if len(logits) == 0:
         return 1.0
     logits = logits.double()
+    return math.sqrt(_likeliest(logits, labels, smoothing) * _as_sure_as_right(logits, labels))
+
+
+def _likeliest(logits: Tensor, labels: NDArray[Any], smoothing: float) -> float:
+    """The T with the least negative log-likelihood of `labels` given `logits` / T.
+
+    In 1/T the likelihood is convex, so there is one minimum. On a validation part without a single mistake it has
+    none (T runs to its lower end, probabilities to 1); one imagined mistake in proportion 1 / (N + 2) keeps it
+    honest. Few pictures, on which the best epoch was chosen too, may make answers humbler but not much surer: below
+    what is expected of a network trained with label `smoothing`, log T has a normal prior of spread USUAL, which
+    many pictures outweigh.
+    """
     doubt = 1.0 / (len(logits) + 2)
     wanted = _targets(labels, logits.shape[1], doubt)
-
     multi_label = labels.ndim == 2
     decisions = len(logits) * (logits.shape[1] if multi_label else 1)
     expected = math.log(expected_temperature(smoothing, doubt, 2 if multi_label else logits.shape[1]))
@@ -60,6 +69,26 @@ def temperature(logits: Tensor, labels: NDArray[Any], smoothing: float = 0.0) ->
             low, left, at_left = left, right, at_right
             right = low + ratio * (high - low)
             at_right = cost(right)
+    return math.exp((low + high) / 2)
+
+
+def _as_sure_as_right(logits: Tensor, labels: NDArray[Any]) -> float:
+    """The T at which the mean confidence is the share of right answers, with half a right and half a wrong one more
+    (Jeffreys' estimate: never certain). The confidence falls as T grows: found by halving."""
+    multi_label = labels.ndim == 2
+    if multi_label:
+        right = float(((logits > 0).numpy() == (labels > 0.5)).sum())
+        answers = logits.numel()
+    else:
+        right = float((logits.argmax(1).numpy() == labels).sum())
+        answers = len(logits)
+    wanted = (right + 0.5) / (answers + 1)
+    low, high = math.log(LOWEST), math.log(HIGHEST)
+    while high - low > 1e-4:
+        middle = (low + high) / 2
+        scaled = logits / math.exp(middle)
+        confidence = scaled.abs().sigmoid() if multi_label else scaled.softmax(1).amax(1)
+        low, high = (middle, high) if float(confidence.mean()) > wanted else (low, middle)
     return math.exp((low + high) / 2)
 
 

@@ -129,7 +129,8 @@ class Intake:
         """Packets that were not decoded: a closed gate kept them, or one waited too long on the way."""
         self._observer.packets(self.name, grab.packets)
         moment = self._pacing.moment(grab)
-        self._freshness.is_new(self._clock.monotonic(), grab.media_s)
+        if self._info.live:
+            self._freshness.is_new(self._clock.monotonic(), grab.media_s)
         for time_s in grab.lot or (moment.time_s,):
             if self._schedule.due(time_s, self._pace.share):
                 self._observer.gate_skipped(self.name, "late" if grab.late else "packet")

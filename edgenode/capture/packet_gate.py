@@ -28,6 +28,8 @@ _SLACK_S = 1.0
 """Sizes may tell this much later (or earlier) than the picture; the kept packets make up for it."""
 _OUTCOMES, _JUDGED_FROM, _MISSES_LIMIT, _MISSES_GOOD = 20, 4, 0.2, 0.1
 _AUDIT_S = 6.0
+_AUDIT_LATE = 0.05
+"""Part of the pause between two audits for which the next one waits for a key frame."""
 
 
 class PacketGate:
@@ -112,10 +114,15 @@ class PacketGate:
             return self.open
         if now_s - self._interval_s >= _INTERVAL_S:
             self._learn()  # closed and silent: still, as far as one can know without decoding
-        if self._audit > 0.0 and now_s - self._audited_s >= _AUDIT_S / self._audit:
+        if self._audit > 0.0 and self._audit_due(keyframe):
             self._audited_s = now_s
             self._stay_open(_AUDIT_S)
         return self.open
+
+    def _audit_due(self, keyframe: bool) -> bool:
+        """At a key frame, where one comes in time: opening elsewhere decodes what was kept since the last one too."""
+        pause_s = _AUDIT_S / self._audit
+        return self._time_s - self._audited_s >= pause_s * (1.0 if keyframe else 1.0 + _AUDIT_LATE)
 
     def _stay_open(self, for_s: float) -> None:
         self._open_until_s = max(self._open_until_s, self._time_s + for_s)

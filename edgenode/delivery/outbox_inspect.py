@@ -17,7 +17,7 @@ from pathlib import Path
 from edgenode.clock import Clock
 from edgenode.delivery.outbox import Outbox
 from edgenode.delivery.outbox_file import DATABASE, connect_read_only, storage_error
-from edgenode.delivery.outbox_rows import OutboxLimits, from_us, to_us
+from edgenode.delivery.outbox_rows import OutboxLimits, decode, from_us, to_us
 from edgenode.delivery.payloads import rfc3339
 from edgenode.errors import OutboxError
 from edgenode.records import JsonObject
@@ -114,7 +114,7 @@ def export(folder: Path) -> Iterator[JsonObject]:
                     "topic": topic,
                     "appended_at": rfc3339(_known(appended_us)),
                     "acknowledged_at": None if acknowledged_at is None else rfc3339(acknowledged_at),
-                    "content_type": json.loads(header)[2],
+                    "content_type": decode(topic, header, payload, None).content_type,
                 }
                 try:
                     line["payload_text"] = payload.decode()

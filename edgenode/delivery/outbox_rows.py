@@ -18,6 +18,9 @@ ROW_BYTES = 96
 """What SQLite keeps beside a message's own bytes, indexes and acknowledgement included (measured, rounded
 up).
 """
+_EVENT_KEYS = ("specversion", "id", "source", "type", "time")
+"""CloudEvents' attributes of an event, in the order in which they are written."""
+_SPEC_VERSION = "1.0"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -73,13 +76,22 @@ def from_us(us: int | None) -> datetime | None:
 
 
 def encode_header(message: Message) -> str:
+    """What a message is beside topic and payload. An event's, which differ in four words, in half the bytes."""
+    keys = tuple(key for key, _ in message.user_properties)
+    usual = (message.qos, message.retain, message.content_type) == (1, False, "application/json")
+    if usual and keys == _EVENT_KEYS and message.user_properties[0][1] == _SPEC_VERSION:
+        return json.dumps([value for _, value in message.user_properties[1:]], separators=(",", ":"))
     return json.dumps(
         [message.qos, message.retain, message.content_type, message.user_properties], separators=(",", ":")
     )
 
 
 def decode(topic: str, header: str, payload: bytes, expiry_s: int | None) -> Message:
-    qos, retain, content_type, properties = json.loads(header)
+    words = json.loads(header)
+    if isinstance(words[0], str):
+        named = zip(_EVENT_KEYS, (_SPEC_VERSION, *words), strict=True)
+        return Message(topic, payload, expiry_s=expiry_s, user_properties=tuple(named))
+    qos, retain, content_type, properties = words
     return Message(
         topic,
         payload,

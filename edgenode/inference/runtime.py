@@ -80,22 +80,13 @@ def open_session(data: bytes, threads: int, provider: str, where: str) -> Any:
     options.add_session_config_entry("session.set_denormal_as_zero", "1")
     options.add_session_config_entry("session.load_model_format", "ONNX")
     wanted = PROVIDERS[provider]
-    chain: list[str | tuple[str, dict[str, str]]] = [(wanted, _OPTIONS.get(provider, {}))]
-    if provider != "cpu":
-        chain.append(PROVIDERS["cpu"])  # for single operators that the provider lacks
     try:
-        # on a thread of its own: making the first session leaves its thread taking denormal numbers as zero
-        with ThreadPoolExecutor(1, thread_name_prefix="open-model") as opening:
-            session = opening.submit(
-                onnxruntime.InferenceSession,
-                data,
-                options,
-                providers=chain,
-                enable_fallback=0,
-                read_config_from_model=0,
-            ).result()
+        session = _session(data, options, _chain(provider))
     except Exception as error:  # Fail, InvalidGraph, InvalidProtobuf, RuntimeError, UnicodeDecodeError, …
-        raise ModelError(f"{where}: onnxruntime refuses the model: {first_line(error)}") from error
+        said = first_line(error)
+        if provider != "cpu" and _works_on_the_processor(data, options):
+            raise ProviderError(f"{where}: provider {provider!r} did not start: {said}") from error
+        raise ModelError(f"{where}: onnxruntime refuses the model: {said}") from error
     used: Sequence[str] = session.get_providers()
     if wanted not in used:
         raise ProviderError(
@@ -103,6 +94,37 @@ def open_session(data: bytes, threads: int, provider: str, where: str) -> Any:
             f"(onnxruntime would have used {', '.join(used)})"
         )
     return session
+
+
+def _chain(provider: str) -> list[str | tuple[str, dict[str, str]]]:
+    """The provider, and those that run the single operators it lacks: of TensorRT, CUDA before the processor."""
+    names = [provider, *(["cuda"] if provider == "tensorrt" and "cuda" in available_providers() else [])]
+    if provider != "cpu":
+        names.append("cpu")
+    return [(PROVIDERS[name], _OPTIONS.get(name, {})) for name in names]
+
+
+def _session(data: bytes, options: Any, chain: list[str | tuple[str, dict[str, str]]]) -> Any:
+    # on a thread of its own: making the first session leaves its thread taking denormal numbers as zero
+    with ThreadPoolExecutor(1, thread_name_prefix="open-model") as opening:
+        return opening.submit(
+            onnxruntime.InferenceSession,
+            data,
+            options,
+            providers=chain,
+            enable_fallback=0,
+            read_config_from_model=0,
+        ).result()
+
+
+def _works_on_the_processor(data: bytes, options: Any) -> bool:
+    """Whether a model that a provider did not take is one that onnxruntime takes: then the provider is to blame (a
+    device that is gone, a driver that is too old)."""
+    try:
+        _session(data, options, _chain("cpu"))
+    except Exception:
+        return False
+    return True
 
 
 def run_options() -> Any:

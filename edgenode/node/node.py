@@ -152,7 +152,7 @@ class Node:
             self.desk.restore(remembered, self.clock.monotonic(), self.clock.now())
         self._remember()
         self._stack.append(("publisher", self._stop_publisher))
-        self._stack.append(("desk", self._stop_desk))
+        self._stack.append(("desk", partial(self.desk.close, settings.node.drain)))
         watch_threads(self, self._http)
         self.health.condition("models", True)
         self.collector = collector_of(self, cards_of(classifiers))
@@ -290,10 +290,6 @@ class Node:
     def _page(self, name: str) -> JsonObject:
         """Called on HTTP's threads."""
         return status_page_state(self) if self._is_built else {"node": name, "version": __version__}
-
-    def _stop_desk(self) -> None:
-        if not self.desk.close(self.settings.node.drain):
-            log.error("the thread that makes pictures of events did not end in time and is left behind")
 
     def _stop_publisher(self) -> None:
         drain_s = self.settings.node.drain

@@ -94,7 +94,7 @@ class _Percentile:
         self._last: Mapping[float, float] = {}
 
     def of(self, fraction: float) -> float | None:
-        """The upper edge of the bucket that holds it, in seconds; None of too few samples.
+        """In seconds, by a straight line within the bucket that holds it; None of too few samples.
 
         Above the last finite edge that edge is the answer.
         """
@@ -104,5 +104,9 @@ class _Percentile:
         total = max(gained.values(), default=0.0)
         if total < _MIN_SAMPLES:
             return None
-        finite = sorted(edge for edge in gained if edge != float("inf"))
-        return next((edge for edge in finite if gained[edge] >= fraction * total), finite[-1])
+        low_s, below = 0.0, 0.0
+        for edge_s in sorted(edge for edge in gained if edge != float("inf")):
+            if gained[edge_s] >= fraction * total:
+                return low_s + (edge_s - low_s) * (fraction * total - below) / (gained[edge_s] - below)
+            low_s, below = edge_s, gained[edge_s]
+        return low_s

@@ -16,6 +16,7 @@ from edgenode.clock import SystemClock
 from edgenode.configuration.check import prove
 from edgenode.errors import ConfigurationError, PictureError, SourceEndedError, SourceError
 from tests.clips import jpeg, numbered, write_clip
+from tests.faults.fuzz_broker import broker
 from tests.faults.fuzz_words import Target, card, command, command_line, environment, model
 from tests.faults.mutation import damaged, misspelt
 from tests.models import make_model
@@ -165,6 +166,7 @@ def video(folder: Path) -> Target:
 
 
 TARGETS: dict[str, Callable[[Path], Target]] = {
+    "broker": broker,
     "card": card,
     "command": command,
     "command_line": command_line,

@@ -50,7 +50,7 @@ def test_an_event_is_on_the_disk_before_it_is_published(
     strace: str, mosquitto_broker: MosquittoBroker, tmp_path: Path
 ) -> None:
     trace = tmp_path / "trace"
-    command = [strace, "-f", "-o", str(trace), "-s", "6000", "-y"]
+    command = [strace, "-f", "-o", str(trace), "-s", "200000", "-y"]
     command += ["-e", "trace=pwrite64,write,fdatasync,fsync,sendto"]
     done = subprocess.run(
         [

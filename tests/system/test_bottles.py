@@ -34,7 +34,7 @@ REGIONS = {
     "right": (0.74, 0.30, 0.98, 0.92),
 }
 
-pytestmark = pytest.mark.timeout(420)
+pytestmark = pytest.mark.timeout(900)
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def trainer(*arguments: str | Path) -> None:
         check=True,
         cwd=REPOSITORY,
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        timeout=300,
+        timeout=800,
     )
 
 

@@ -28,7 +28,7 @@ from tests.system.daemon import eventually
 
 MODELS = REPOSITORY / "edgenode" / "demo" / "models"
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(900)
 
 
 def verify(file: Path, *arguments: str | Path) -> tuple[int, str]:

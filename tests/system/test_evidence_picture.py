@@ -14,7 +14,7 @@ from tests.system.daemon import eventually
 from tests.system.listener import Listener
 from tests.system.plant import Plant, StartNode
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(900)
 BOX = [0.25, 0.25, 0.75, 0.75]
 
 

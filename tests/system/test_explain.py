@@ -13,7 +13,7 @@ from tests.system.daemon import REPOSITORY
 from tests.system.listener import Listener
 from tests.system.plant import Plant, StartNode
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(900)
 
 
 def explain(config: Path, *arguments: str) -> tuple[int, str]:

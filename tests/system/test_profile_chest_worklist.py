@@ -14,7 +14,7 @@ import pytest
 
 from tests.profiles import edgenode, fit, seen, steps, workplace
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="module")

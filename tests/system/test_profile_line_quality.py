@@ -14,7 +14,7 @@ from tests.profiles import REPOSITORY, seen, steps, workplace
 
 LENGTH_S = 1200.0
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(900)
 
 
 def test_a_drift_is_reported_before_the_limit_is_crossed_and_not_before_it_begins(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ BOXES = {
     "right": "0.74,0.30,0.98,0.92",
 }
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="module")

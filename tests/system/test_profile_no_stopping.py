@@ -21,7 +21,7 @@ BOXES = {
     "lane_upper": "0.42,0.30,0.62,0.50",
 }
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="module")

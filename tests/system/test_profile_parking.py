@@ -14,7 +14,7 @@ from tests.profiles import Seen, fit, seen, steps, workplace
 
 CLIP = "parking_crop.mp4"
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="module")

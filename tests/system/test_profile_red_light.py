@@ -13,7 +13,7 @@ from tests.profiles import REPOSITORY, edgenode, workplace
 MODELS = REPOSITORY / "edgenode" / "demo" / "models"
 SEED, LENGTH_S = 3, 240.0
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(900)
 
 
 def red_light_runnings() -> list[tuple[float, float]]:

@@ -21,7 +21,7 @@ BOXES = {
     "right_near": "0.38,0.62,0.64,0.95",
 }
 
-pytestmark = pytest.mark.timeout(420)
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -167,6 +168,29 @@ def test_a_demand_opens_and_a_restart_keeps_what_was_learnt() -> None:
     again.play(10.0, STILL, moved=False)
     assert gate.threshold_bytes == threshold
     assert not gate.open
+
+
+def test_an_audit_begins_at_a_key_frame_so_that_nothing_old_is_decoded_for_it() -> None:
+    stream = learnt(PacketGate(audit=0.1))
+    before = len(stream.decoded)
+    stream.play(300.0, STILL, moved=False)
+    audits = np.split(
+        np.array(stream.decoded[before:]), np.flatnonzero(np.diff(stream.decoded[before:]) > 1.0) + 1
+    )
+    assert 4 <= len(audits) <= 6
+    assert all(round(audit[0] * FPS) % GROUP == 0 for audit in audits)
+    assert 0.07 < sum(len(audit) for audit in audits) / (300.0 * FPS) < 0.13
+
+
+def test_a_stream_that_sends_no_more_key_frames_is_audited_all_the_same() -> None:
+    gate = PacketGate(audit=0.1)
+    stream = learnt(gate)
+    opened = 0
+    for index in range(100 * FPS):
+        was_open = gate.open
+        opened += gate.packet(STILL, False, stream.time_s + index / FPS) and not was_open
+        gate.judged(False)
+    assert opened >= 1
 
 
 @settings(max_examples=60, deadline=None)

@@ -232,3 +232,19 @@ def test_who_ended_the_connection_is_known(wired: Wired) -> None:
     wired.far.close()
     assert wired.client.loop_read() == MQTTErrorCode.MQTT_ERR_CONN_LOST
     assert wired.client.closed
+
+
+def test_a_reset_is_an_end_by_the_other_side_and_its_last_words_are_heard(wired: Wired) -> None:
+    reasons: list[int] = []
+    wired.client.on_disconnect = lambda _client, _data, flags, reason, _properties: reasons.append(
+        reason.value if flags.is_disconnect_packet_from_server else 0
+    )
+    wired.far.sendall(b"\xe0\x02\x8e\x00")
+    wired.far.shutdown(socket.SHUT_WR)
+    near = wired.client.socket()
+    assert near is not None
+    near.shutdown(socket.SHUT_WR)
+    wired.client.post(Message("a/b", b"{}"), None)
+    assert wired.client.loop_write() != MQTTErrorCode.MQTT_ERR_SUCCESS
+    assert wired.client.closed
+    assert reasons == [0x8E]

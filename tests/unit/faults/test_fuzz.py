@@ -16,6 +16,7 @@ from edgenode.errors import PictureError, SourceError
 from tests.faults.fuzz_targets import TARGETS, Target
 
 INPUTS = {
+    "broker": 300,
     "card": 150,
     "command": 150,
     "command_line": 50,

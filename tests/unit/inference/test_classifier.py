@@ -9,13 +9,14 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgenode.errors import InferenceError, ModelError
+from edgenode.errors import InferenceError, ModelError, ProviderError
 from edgenode.inference.card import golden_input
 from edgenode.inference.classifier import Classifier, ClassifierOptions
 from tests.models import DEFECTS, ENDLESS, Tiny, expected, make_model, model_bytes
@@ -134,6 +135,39 @@ def test_another_file_than_the_expected_one_is_refused(tmp_path: Path) -> None:
     Classifier.load(path, ClassifierOptions(expected_sha256=right)).close()
     with pytest.raises(ModelError, match=f"sha256 is {right}"):
         Classifier.load(path, ClassifierOptions(expected_sha256="0" * 64))
+
+
+def test_a_provider_that_raises_is_to_blame_where_the_processor_takes_the_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A device that is gone makes onnxruntime raise like a broken model does."""
+    from edgenode.inference import runtime
+
+    path = make_model(tmp_path / "m.onnx")
+    real = runtime._session
+
+    def without_device(data: bytes, options: Any, chain: list[Any]) -> Any:
+        if len(chain) > 1:
+            raise RuntimeError("CUDA failure 100: no CUDA-capable device is detected")
+        return real(data, options, chain)
+
+    monkeypatch.setattr(runtime, "available_providers", lambda: ("cpu", "cuda"))
+    monkeypatch.setattr(runtime, "_session", without_device)
+    with pytest.raises(ProviderError, match=r"'cuda' did not start: CUDA failure 100"):
+        Classifier.load(path, ClassifierOptions(provider="cuda"))
+    with pytest.raises(ModelError, match="refuses the model") as refused:
+        runtime.open_session(b"no model at all", 1, "cuda", "m.onnx")
+    assert not isinstance(refused.value, ProviderError)
+
+
+def test_what_tensorrt_lacks_runs_on_the_same_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    from edgenode.inference import runtime
+
+    names = [runtime.PROVIDERS[name] for name in ("tensorrt", "cuda", "cpu")]
+    monkeypatch.setattr(runtime, "available_providers", lambda: ("tensorrt", "cuda", "cpu"))
+    assert [name for name, _ in runtime._chain("tensorrt")] == names
+    assert [name for name, _ in runtime._chain("cuda")] == names[1:]
+    assert [name for name, _ in runtime._chain("cpu")] == names[2:]
 
 
 @pytest.mark.parametrize("provider", ["cuda", "tensorrt", "openvino", "abacus"])

@@ -173,7 +173,19 @@ def test_few_pictures_move_the_temperature_little() -> None:
     few, many = (temperature(logits[:n], labels[:n]) for n in (20, 4000))
     assert many < few < 1.0
     assert many < 0.2
-    assert few > 0.3
+    assert few > 0.2
+
+
+def test_confidence_is_as_high_as_answers_are_right_even_where_a_few_are_hard() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 120)
+    gaps = np.where(rng.random(120) < 0.1, 0.3, 3.6)  # all right, a tenth of them hardly
+    logits = torch.from_numpy(np.eye(2)[labels] * gaps[:, None])
+    found = temperature(logits, labels, 0.05)
+    assert float(softmax(logits, 1).amax(1).mean()) < 0.945
+    assert 0.96 < float(softmax(logits / found, 1).amax(1).mean()) < 0.999
+    several = np.eye(2)[labels].astype(np.float32)
+    assert 0.05 < temperature(logits - logits.mean(1, keepdim=True), several) < 1.0
 
 
 def test_a_network_whose_labels_were_smoothed_is_expected_to_be_too_modest() -> None:
