@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 import numpy as np
@@ -39,6 +39,7 @@ class Task:
     augment: Augment
     size: int | None = None
     architecture: str = "edge-m"
+    normalise: Literal["data", "picture"] = "data"
     as_test: str | None = None
     """A part of the data that is taken as the test part."""
     target: str = ""
@@ -50,7 +51,14 @@ ROLLED = Augment(orientation="both")
 TASKS = {
     "neu_steel": Task("neu_steel", 600, ROLLED, size=128, target="accuracy >= 0.995"),
     "neu_steel_2m": Task("neu_steel", 120, ROLLED, size=128, target="accuracy >= 0.97"),
-    "elpv_solar": Task("elpv_solar", 300, Augment(orientation="any"), size=128, target="accuracy >= 0.90"),
+    "elpv_solar": Task(
+        "elpv_solar",
+        600,
+        ROLLED.scaled(0.3),
+        size=160,
+        normalise="picture",
+        target="accuracy >= 0.90",
+    ),
     "traffic_light": Task(
         "traffic_light",
         180,
@@ -99,7 +107,11 @@ def run(name: str, task: Task, seed: int, data: Path, test: Path | None = None) 
             folder = arranged(folder, task, test, Path(directory) / "data")
         options = FitOptions(
             train=TrainOptions(
-                architecture=task.architecture, seed=seed, budget_s=task.budget_s - 25, augment=task.augment
+                architecture=task.architecture,
+                seed=seed,
+                budget_s=task.budget_s - 25,
+                augment=task.augment,
+                normalise=task.normalise,
             ),
             input=InputOptions(size=task.size, split_seed=seed),
             name=task.folder,
