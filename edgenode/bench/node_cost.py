@@ -41,7 +41,7 @@ def node_cost(kind: str, task: Task) -> Cost:
 
 def _settings(kind: str, task: Task, state_dir: Path) -> Settings:
     host, port = task.broker if task.broker is not None else ("127.0.0.1", _NO_PORT)
-    gate = cast("Literal['none', 'motion', 'packet']", kind)
+    gate, _, pixels = kind.partition("-")
     return Settings(
         node=NodeSettings(name="bench", state_dir=state_dir, log_level="error"),
         mqtt=MqttSettings(host=host, port=port),
@@ -54,7 +54,8 @@ def _settings(kind: str, task: Task, state_dir: Path) -> Settings:
                 source=task.clip(number),
                 fps=task.fps,
                 loop=_loops(task, number),
-                gate=gate,
+                gate=cast("Literal['none', 'motion', 'packet']", gate),
+                pixels="fast" if pixels == "fast" else "exact",
             )
             for number in range(task.cameras)
         ],

@@ -1,8 +1,8 @@
 """What the node's cost is compared with, each a process of its own: `python -m edgenode.bench.rivals`.
 
 `plain` is the loop anyone would write, `tuned` the same by an expert, `decode` and `onnxruntime` the limits,
-`keyframes` the decoding of key frames alone; `none`, `motion` and `packet` the whole node with that gate. All but
-the limits publish, where there is a broker.
+`keyframes` the decoding of key frames alone; `none`, `motion` and `packet` the whole node with that gate, with `-fast`
+and `pixels = "fast"`. All but the limits publish, where there is a broker.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from edgenode.bench.joules import Drawn, Joules
 from edgenode.bench.process import rss_bytes, thread_seconds
 from edgenode.errors import EdgeNodeError
 
-GATES = ("none", "motion", "packet")
+GATES = ("none", "motion", "packet", "none-fast", "packet-fast")
 LIMITS = ("decode", "keyframes", "onnxruntime")
 KINDS = ("plain", "tuned", *LIMITS, *GATES)
 

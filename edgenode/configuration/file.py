@@ -17,14 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
-from pydantic_settings import PydanticBaseSettingsSource
 
 from edgenode.configuration.keys import Place, place_at
 from edgenode.configuration.repair import repair
 from edgenode.configuration.toml_places import KeyPath, key_lines
 from edgenode.errors import ConfigurationError
 from edgenode.nearest import suggestion
-from edgenode.settings import ENV_PREFIX, Settings
+from edgenode.settings import ENV_PREFIX, GivenSettings, Settings
 
 MAX_FILE_BYTES = 1 << 20
 _SYNTAX = re.compile(
@@ -65,18 +64,6 @@ class LoadedSettings:
         return _where(self.path, key, self.lines, self.from_environment)
 
 
-class _GivenSettings(Settings):
-    """Settings from what it is given and nothing else; the process environment is read here, not by the
-    library."""
-
-    @classmethod
-    def settings_customise_sources(
-        cls, settings_cls: Any, init_settings: PydanticBaseSettingsSource, *others: Any, **named: Any
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        del settings_cls, others, named
-        return (init_settings,)
-
-
 def load(path: Path, environ: Mapping[str, str]) -> LoadedSettings:
     """Read the file at `path`, laid over by the `EDGENODE__` variables of `environ`.
 
@@ -92,10 +79,10 @@ def load(path: Path, environ: Mapping[str, str]) -> LoadedSettings:
         if reason is not None:
             problems.append(f"environment {name}: {dotted(key)}: {reason}")
     try:
-        settings = _GivenSettings(**document)
+        settings = GivenSettings(**document)
     except ValidationError as error:
         errors: list[Any] = list(error.errors(include_url=False, include_input=True))
-        mended = repair(_GivenSettings, document, errors)
+        mended = repair(GivenSettings, document, errors)
         errors += mended.hidden
         found = sorted(
             (_rank(key, lines, from_environment), f"{_where(path, key, lines, from_environment)}: {text}")

@@ -11,10 +11,9 @@ import logging
 import threading
 from collections import Counter
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Protocol
 
 from edgenode.clock import Clock
 from edgenode.delivery.command_lanes import CommandLanes
@@ -24,6 +23,7 @@ from edgenode.delivery.link import Link
 from edgenode.delivery.link_options import Acknowledged, Connected, Disconnected, Received
 from edgenode.delivery.mailbox import Mailbox
 from edgenode.delivery.messages import LinkHash, Origin
+from edgenode.delivery.observer import DeliveryObserver, DeliveryStatus
 from edgenode.delivery.storeroom import Storeroom
 from edgenode.delivery.topics import HOME_ASSISTANT_STATUS
 from edgenode.delivery.traffic import Traffic
@@ -36,74 +36,12 @@ log = logging.getLogger(__name__)
 TICK_S = 1.0
 SETTLE_S = 0.02
 SETTLE_MESSAGES = 200
-"""Acknowledgements are noted after so long or so many; a process that is killed meanwhile sends these again."""
+MANY_WAITING = 1000
+"""While so many messages wait, acknowledgements are noted after 20 ms or 200 of them. A process that is killed
+meanwhile sends these again: with fewer waiting, each is noted at once."""
 GOODBYE_S = 1.0
 """How long the word `stopped` may take to be acknowledged."""
 _REPEAT_LOG_S = 60.0
-
-
-class DeliveryObserver(Protocol):
-    """What delivery measures. Called on the publisher's thread (`command` also on the command thread)."""
-
-    def event_appended(self, rule: str, event_type: str) -> None: ...
-    def event_delivered(self, count: int) -> None:
-        """Acknowledged by the broker for the first time in this life of the process."""
-        ...
-
-    def deliver_seconds(self, s: float) -> None:
-        """From the hand-over of an event until it is safe on the disk."""
-        ...
-
-    def publish_seconds(self, s: float) -> None:
-        """From capture to PUBLISH; a message sent again counts again."""
-        ...
-
-    def ack_seconds(self, s: float) -> None:
-        """From capture to the broker's PUBACK."""
-        ...
-
-    def outbox(self, messages: int, bytes: int) -> None:  # noqa: A002 - the observer's word
-        ...
-
-    def evicted(self, reason: str, count: int) -> None: ...
-    def connected(self, connected: bool) -> None: ...
-    def refused(self, count: int) -> None: ...
-    def messages_dropped(self, kind: str, count: int) -> None:
-        """What no outbox keeps and a full buffer lost: `state`, `classification`, `reply`, `incoming`; or `command`:
-        not answered."""
-        ...
-
-    def command(self, verb: str, ok: bool) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class DeliveryStatus:
-    """One instant of the delivery, for health, status page and commands."""
-
-    connected: bool = False
-    reason: str = "not connected yet"
-    """Why there is no connection; empty while there is one."""
-    protocol: str = ""
-    degraded: bool = False
-    degraded_reason: str = ""
-    outbox_messages: int = 0
-    outbox_bytes: int = 0
-    oldest_s: float = 0.0
-    """Age of the oldest undelivered message."""
-    pending: int = 0
-    """Events in memory that are not on the disk yet."""
-    on_the_way: int = 0
-    appended: int = 0
-    delivered: int = 0
-    """Messages of the outbox the broker acknowledged, in all its life."""
-    evicted: int = 0
-    """Messages lost for any reason, in all the outbox's life; `lost` says which."""
-    lost: dict[str, int] = field(default_factory=dict)
-    refused: int = 0
-    dropped_states: int = 0
-    dropped_classifications: int = 0
-    unanswered_commands: int = 0
-    faults: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,17 +174,20 @@ class Courier:
         self._traffic.fill()
 
     def _settle_due(self, now_s: float) -> bool:
-        """Acknowledgements are noted together: each note costs three pages of the disk, for one as for a hundred."""
-        if not self._traffic.acknowledged:
-            self._unsettled_s = None
-            return False
-        if self._unsettled_s is None:
-            self._unsettled_s = now_s
-        due = len(self._traffic.acknowledged) >= SETTLE_MESSAGES or now_s - self._unsettled_s >= SETTLE_S
-        if due or self._stop_at_s is not None:
-            self._unsettled_s = None
-            return True
-        return False
+        """In a great hurry acknowledgements are noted together: each note costs three pages of the disk, for one as for
+        a hundred."""
+        count = len(self._traffic.acknowledged)
+        if (
+            0 < count < SETTLE_MESSAGES
+            and self._storeroom.waiting >= MANY_WAITING
+            and self._stop_at_s is None
+        ):
+            if self._unsettled_s is None:
+                self._unsettled_s = now_s
+            if now_s - self._unsettled_s < SETTLE_S:
+                return False
+        self._unsettled_s = None
+        return count > 0
 
     def _hear(self, report: Connected | Disconnected | Acknowledged | Received) -> None:
         if isinstance(report, Acknowledged):

@@ -20,7 +20,7 @@ from pathlib import Path
 from edgenode.clock import Clock
 from edgenode.delivery.command_lanes import CommandLanes
 from edgenode.delivery.commands import CommandHandler, Gate
-from edgenode.delivery.courier import Courier, CourierParts, DeliveryObserver, DeliveryStatus
+from edgenode.delivery.courier import Courier, CourierParts
 from edgenode.delivery.identity import ClockCheck, boot_id
 from edgenode.delivery.link import Link
 from edgenode.delivery.link_options import LinkOptions
@@ -37,6 +37,7 @@ from edgenode.delivery.messages import (
     region_message,
     state_message,
 )
+from edgenode.delivery.observer import DeliveryObserver, DeliveryStatus
 from edgenode.delivery.topics import HOME_ASSISTANT_STATUS, Topics
 from edgenode.errors import OutboxError
 from edgenode.records import CameraReport, Decision, Event, JsonObject, Message, ModelIdentity, Prediction

@@ -32,7 +32,7 @@ from edgenode.records import Event, Message, Severity
 from edgenode.settings import OutboxSettings
 
 if TYPE_CHECKING:
-    from edgenode.delivery.courier import DeliveryObserver
+    from edgenode.delivery.observer import DeliveryObserver
 
 log = logging.getLogger(__name__)
 
@@ -109,6 +109,11 @@ class Storeroom:
             self._on_loss("inbox_full", lost)
         if self._unrecorded and self._attempt(self._record_shed):
             self._unrecorded = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many messages are not acknowledged yet; 0 while the outbox cannot be opened."""
+        return 0 if self._outbox is None else self._outbox.waiting
 
     @property
     def commit_in_s(self) -> float:

@@ -17,7 +17,7 @@ from edgenode.delivery.storeroom import Storeroom
 from edgenode.records import Message
 
 if TYPE_CHECKING:
-    from edgenode.delivery.courier import DeliveryObserver
+    from edgenode.delivery.observer import DeliveryObserver
 
 log = logging.getLogger(__name__)
 

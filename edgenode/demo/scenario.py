@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
-
 from edgenode.capture.scenes import Scene, TruthInterval, scene_named
 from edgenode.errors import ConfigurationError
 from edgenode.records import Severity
 from edgenode.settings import (
     CameraSettings,
     CommandSettings,
+    GivenSettings,
     HttpSettings,
     ModelSettings,
     MqttSettings,
@@ -39,22 +38,6 @@ class Expected:
     most: int
 
 
-class DemoSettings(Settings):
-    """Settings that come from the code alone, whatever `EDGENODE__` variables say."""
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        del settings_cls, env_settings, dotenv_settings, file_secret_settings
-        return (init_settings,)
-
-
 def scenes_of(seed: int) -> dict[str, Scene]:
     """Camera name to the scene it looks at."""
     return {camera: scene_named(name, seed) for camera, name in CAMERAS.items()}
@@ -71,7 +54,7 @@ def settings_of(scenes: Mapping[str, Scene], state_dir: Path, fps: float, http_p
                 for name in missing
             ]
         )
-    return DemoSettings(
+    return GivenSettings(
         node=NodeSettings(name="demo", state_dir=state_dir, drain=2.0),
         mqtt=MqttSettings(host="embedded"),
         http=HttpSettings(listen=f"127.0.0.1:{http_port}"),

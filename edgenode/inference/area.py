@@ -25,44 +25,42 @@ _LEAST_GROUPED_RATIO = 2.0
 """The same where rows divide into groups."""
 _MOST_SUMS = 2**18
 """Held at once; larger arrays come fresh from the kernel, page by page, each time."""
-_MOST_PHASES = 32
-"""Results in a group; each costs some calls, however short its rows."""
+_MOST_RESULTS = 32
+"""In a group; each costs a call, however short its rows."""
 _MOST_ROWS = 257
 """In a group: 255 times as many fit 16 bits."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Phase:
-    """One result row of a group, in whole rows of the picture; the parts of border rows in units of 1 / results."""
-
-    first: int
-    end: int
-    before: int
-    """Part of the row before `first`."""
-    after: int
-    """Part of the row `end`."""
-
-
-@dataclass(frozen=True, slots=True)
 class _Groups:
+    """How a group of rows becomes some result rows; parts of rows in units of 1 / results."""
+
     count: int
     rows: int
-    phases: tuple[_Phase, ...]
+    phases: tuple[tuple[int, int], ...]
+    """The whole rows of each result, the end excluded."""
+    cut: NDArray[np.intp]
+    """The rows between them, each cut in two."""
+    upper_part: NDArray[np.uint16]
+    """[n, 1]: what belongs to the result before."""
+    lower_part: NDArray[np.uint16]
 
 
 @lru_cache(maxsize=64)
 def _groups(lines: int, rows: int) -> _Groups | None:
     """How `lines` rows become `rows`; None where their groups are too long to pay."""
     count = math.gcd(lines, rows)
-    each, phases = lines // count, rows // count
-    if phases > _MOST_PHASES or each > _MOST_ROWS:
+    each, results = lines // count, rows // count
+    if results > _MOST_RESULTS or each > _MOST_ROWS or each < results:
         return None
-    found = []
-    for phase in range(phases):
-        start, end = phase * each, (phase + 1) * each
-        first, last = -(-start // phases), end // phases
-        found.append(_Phase(first, last, first * phases - start, end - last * phases))
-    return _Groups(count, each, tuple(found))
+    borders = [divmod(number * each, results) for number in range(1, results)]
+    firsts = [0, *(row + 1 for row, _ in borders)]
+    ends = [*(row for row, _ in borders), each]
+    upper = np.array([part for _, part in borders], dtype=np.uint16)[:, None]
+    cut = np.array([row for row, _ in borders], dtype=np.intp)
+    return _Groups(
+        count, each, tuple(zip(firsts, ends, strict=True)), cut, upper, (results - upper).astype(np.uint16)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,18 +152,17 @@ def _sums_by_group(rows: U8, groups: _Groups) -> NDArray[np.uint16]:
     results = len(groups.phases)
     grouped = rows.reshape(-1, groups.rows, columns)
     sums = np.empty((len(grouped), results, columns), dtype=np.uint16)
-    part = np.empty((len(grouped), columns), dtype=np.uint16)
-    for number, phase in enumerate(groups.phases):
-        into = sums[:, number]
-        np.add.reduce(grouped[:, phase.first : phase.end], axis=1, dtype=np.uint16, out=into)
-        if results > 1:
-            np.multiply(into, results, out=into)
-        if phase.before:
-            np.multiply(grouped[:, phase.first - 1], phase.before, out=part, dtype=np.uint16)
-            np.add(into, part, out=into)
-        if phase.after:
-            np.multiply(grouped[:, phase.end], phase.after, out=part, dtype=np.uint16)
-            np.add(into, part, out=into)
+    for number, (first, end) in enumerate(groups.phases):
+        np.add.reduce(grouped[:, first:end], axis=1, dtype=np.uint16, out=sums[:, number])
+    if results > 1:
+        sums *= results
+        # every border within a group cuts a row in two
+        upper, lower = sums[:, :-1], sums[:, 1:]
+        cut = np.take(grouped, groups.cut, axis=1)
+        part = np.multiply(cut, groups.upper_part, dtype=np.uint16)
+        upper += part
+        np.multiply(cut, groups.lower_part, out=part, dtype=np.uint16)
+        lower += part
     return sums.reshape(-1, columns)
 
 

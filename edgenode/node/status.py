@@ -19,7 +19,7 @@ from edgenode.telemetry.health import Health, HealthStatus
 from edgenode.wiring import models_by_region
 
 if TYPE_CHECKING:
-    from edgenode.delivery.courier import DeliveryStatus
+    from edgenode.delivery.observer import DeliveryStatus
     from edgenode.inference.classifier import Classifier
     from edgenode.inference.shadow import Shadow
     from edgenode.node.node import Node

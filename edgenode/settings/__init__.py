@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import socket
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BeforeValidator,
@@ -314,3 +314,18 @@ class Settings(BaseSettings):
     def _unique_rules(cls, rules: list[RuleSettings]) -> list[RuleSettings]:
         refuse_repeats([rule.name for rule in rules], "rules")
         return rules
+
+
+class GivenSettings(Settings):
+    """Settings from what they are given and nothing else, whatever `EDGENODE__` variables say."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        *_: Any,
+        **named: Any,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        del settings_cls, named
+        return (init_settings,)
