@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import re
 import sys
 from collections.abc import Callable
@@ -16,10 +15,6 @@ from edgenode.errors import EdgeNodeError
 
 if TYPE_CHECKING:
     from trainer.fit_options import FitOptions
-
-# torch's threads wait by spinning; beside any other load (a node on the same gateway) that made an epoch up to
-# thirteen times as long. Read when torch is first imported, which no command has done yet.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}

@@ -228,7 +228,7 @@ class CameraSettings(Section):
     """Share of the time with a closed packet gate in which everything is decoded, to count what it misses."""
     pixels: Literal["exact", "fast"] = "exact"
     """How samples come out of decoded video. `exact`: as the trainer makes them, out of RGB. `fast`: averaged before
-    they become RGB, for less; where a picture is over- or underexposed in one colour they differ by some levels."""
+    they become RGB, for less time and memory; where one colour is over- or underexposed they differ by some levels."""
     masks: list[Annotated[list[Point], Field(min_length=3, max_length=64)]] = []
     """Privacy: polygons blacked out before anything else sees the frame."""
     regions: list[RegionSettings] = []

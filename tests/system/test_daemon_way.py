@@ -30,8 +30,11 @@ def test_states_classifications_and_one_event_of_a_file_camera_arrive(
     states = [each.json for each in listener.of("cameras/line_1/regions/frame/state")]
     told = [(each["label"], each["event_id"]) for each in states if each["label"] in ("dark", "bright")]
     event_id = events[0]["id"]
-    # the event begins 200 ms after its label, and ends with it
-    assert told == [("dark", None), ("bright", None), ("bright", event_id), ("dark", None)]
+    # the event begins 200 ms after its label, and ends with it; of a region's states that wait for a slow connection
+    # the newest takes the place of the others
+    became = [("dark", None), ("bright", None), ("bright", event_id), ("dark", None)]
+    assert told[-2:] == became[-2:]
+    assert told == became[-len(told) :] or told == [became[0], *became[2:]]
     raw = [each.json for each in listener.of("cameras/line_1/regions/frame/classification")]
     assert {each["label"] for each in raw} == {"dark", "bright"}
     assert {each["model"]["sha256"] for each in raw} == {file_sha256(plant.folder / "tiny.onnx")}
