@@ -23,7 +23,7 @@ class SetClock(ManualClock):
 @given(
     st.lists(
         st.one_of(
-            st.tuples(st.just("step"), st.floats(-7200.0, 7200.0).filter(lambda s: abs(s) >= 0.5)),
+            st.tuples(st.just("step"), st.floats(-7200.0, 7200.0).filter(lambda s: abs(s) >= 0.6)),
             st.tuples(st.just("pass"), st.floats(0.0, 1000.0)),
             st.tuples(st.just("capture"), st.just(0.0)),
         ),
