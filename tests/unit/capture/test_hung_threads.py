@@ -114,10 +114,10 @@ def test_a_thread_that_hangs_gives_up_its_turn_and_has_no_say_when_it_comes_back
     cutter = RegionCutter("r", "m", RegionSettings(name="r"), stuck_once)
     spec = camera_spec("synthetic:numbers?fps=20", tmp_path, fps=0, **SETTINGS)
     first = Camera(
-        replace(spec, cutters=(cutter,), limits=SOON), recorder.offer, recorder, SystemClock(), turns.turn()
+        replace(spec, cutters=(cutter,), limits=LATER), recorder.offer, recorder, SystemClock(), turns.turn()
     )
     other = Recorder()
-    second = Camera(replace(spec, limits=SOON), other.offer, other, SystemClock(), turns.turn())
+    second = Camera(replace(spec, limits=LATER), other.offer, other, SystemClock(), turns.turn())
     first.start()
     recorder.wait(lambda: calls == 1)
     second.start()
