@@ -215,7 +215,10 @@ class CaptureThread:
             if self._ending.is_set():
                 return
             worth = self._intake.take(grab)
-            self._turn.rest()
+            if kind is AddressKind.FILE:
+                self._turn.rest()
+            else:
+                self._turn.end()  # the next read waits for a camera: others compute meanwhile
             if worth is Worth.GOOD:
                 good_s = self._clock.monotonic()
                 if good_s - began_s > _STABLE_S:

@@ -5,9 +5,17 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
+from edgenode.capture.camera import Camera
 from edgenode.capture.ticker import Ticker
 from edgenode.capture.turns import Turn, Turns, turns_for
+from edgenode.clock import SystemClock
+from edgenode.records import CameraStatus
+from tests.capture_parts import Recorder, camera_spec
+from tests.clips import jpeg, numbered
+from tests.fixtures_servers import StartHttp
+from tests.servers.http_camera import Behaviour
 
 DEADLINE_S = 60.0
 
@@ -157,3 +165,31 @@ def test_one_thread_ticks_for_all_and_ends_with_the_last() -> None:
     assert again.wait(DEADLINE_S)
     ticker.remove(counting)
     assert more() == 0
+
+
+def test_a_camera_that_is_waited_for_keeps_no_turn(http_camera: StartHttp, tmp_path: Path) -> None:
+    """One turn for two cameras. One sends nothing for half a minute; the other must not wait for it."""
+    turns = Turns(1)
+    silent, steady = Recorder(), Recorder()
+    behaviour = Behaviour([jpeg(numbered(1))])
+    server = http_camera(behaviour)
+    cameras = [
+        Camera(spec, recorder.offer, recorder, SystemClock(), turns.turn())
+        for spec, recorder in (
+            (camera_spec(server.url("stream"), tmp_path, read_timeout=30.0), silent),
+            (camera_spec("synthetic:numbers?fps=20", tmp_path), steady),
+        )
+    ]
+    cameras[0].start()
+    silent.wait_samples(1)
+    behaviour.stall.set()
+    cameras[1].start()
+    try:
+        steady.wait_samples(20)
+        assert CameraStatus.OFFLINE not in [report.status for report in silent.reports[1:]]
+    finally:
+        behaviour.stall.clear()
+        for camera in cameras:
+            camera.stop()
+        for camera in cameras:
+            assert camera.join(DEADLINE_S)
