@@ -68,7 +68,7 @@ class CaptureThread:
     @property
     def heartbeat_s(self) -> float:
         """Monotonic time of the last progress. Standing in line for a turn is none of its own faults."""
-        return self._clock.monotonic() if self._turn.waiting else self._heartbeat_s
+        return max(self._heartbeat_s, self._turn.stood_until_s)
 
     @property
     def next_index(self) -> int:

@@ -7,6 +7,7 @@ others (measured: 200 images a second instead of 3,200; `docs/decisions/0030-tur
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -57,26 +58,27 @@ class Turn:
     """One camera thread's right to compute. Beginning twice and ending twice are allowed.
 
     Held from decoding to the hand-off of the samples; never while waiting for a network, a disk or a due
-    time. Made without `turns` it is always granted. All but `forfeit`, `waiting` and `anew` belong to the
+    time. Made without `turns` it is always granted. All but `forfeit`, `stood_until_s` and `anew` belong to the
     thread.
     """
 
-    __slots__ = ("_began_s", "_gate", "_held", "_lock", "_turns", "_waiting")
+    __slots__ = ("_began_s", "_gate", "_held", "_lock", "_stood_until_s", "_turns", "_waiting")
 
     def __init__(self, turns: Turns | None = None) -> None:
         self._turns = turns
         self._held = False
         self._waiting = False
         self._began_s = 0.0
+        self._stood_until_s = -math.inf
         self._gate = threading.Lock()
         self._gate.acquire()
         self._lock = threading.Lock()
         """Between the thread's hand-over and another's `forfeit`."""
 
     @property
-    def waiting(self) -> bool:
-        """Whether the thread stands in line now: it does not hang, others compute."""
-        return self._waiting
+    def stood_until_s(self) -> float:
+        """Until when (monotonic) the thread last stood in line, now while it does: it did not hang, others computed."""
+        return time.monotonic() if self._waiting else self._stood_until_s
 
     def anew(self) -> Turn:
         """A turn of the same kind, for the thread that replaces this one."""
@@ -89,6 +91,9 @@ class Turn:
             return
         self._waiting = True
         turns.enter(self._gate)
+        self._stood_until_s = (
+            time.monotonic()
+        )  # first: who looks in between must not take the long wait for silence
         self._waiting = False
         with self._lock:
             if self._turns is None:  # forfeited while it stood in line

@@ -96,6 +96,22 @@ def test_beginning_and_ending_twice_counts_once() -> None:
     second.end()
 
 
+def test_who_stood_in_line_is_known_to_have_stood_there_to_the_end() -> None:
+    turns = Turns(1)
+    mine, others = turns.turn(), turns.turn()
+    mine.begin()
+    thread = threading.Thread(target=others.begin)
+    thread.start()
+    until(lambda: turns.waiting == 1)
+    before_s = time.monotonic()
+    assert others.stood_until_s >= before_s
+    served_s = time.monotonic()
+    mine.end()
+    thread.join(DEADLINE_S)
+    assert served_s <= others.stood_until_s <= time.monotonic()
+    others.end()
+
+
 def test_a_turn_is_kept_between_frames_for_its_slice() -> None:
     turns = Turns(1)
     turn = turns.turn()
