@@ -17,7 +17,7 @@ from edgenode.configuration.check import prove
 from edgenode.errors import ConfigurationError, PictureError, SourceEndedError, SourceError
 from tests.clips import jpeg, numbered, write_clip
 from tests.faults.fuzz_broker import broker
-from tests.faults.fuzz_words import Target, card, command, command_line, environment, model
+from tests.faults.fuzz_words import Target, card, command, command_line, environment, in_words, model
 from tests.faults.mutation import damaged, misspelt
 from tests.models import make_model
 
@@ -64,11 +64,7 @@ def configuration(folder: Path) -> Target:
             problems = error.problems
         else:
             return "good"
-        assert problems
-        for problem in problems:
-            assert problem.strip(), "an empty message"
-            assert "\n" not in problem, problem
-            assert "Traceback" not in problem, problem
+        in_words(problems)
         return "refused"
 
     return feed

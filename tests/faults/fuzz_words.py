@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from click.testing import CliRunner
@@ -52,14 +52,20 @@ def environment(folder: Path) -> Target:
             problems = error.problems
         else:
             return "good"
-        assert problems
-        for problem in problems:
-            assert problem.strip(), "an empty message"
-            assert "\n" not in problem, problem
-            assert CANARY not in problem, problem
+        in_words(problems)
         return "refused"
 
     return feed
+
+
+def in_words(problems: Sequence[str]) -> None:
+    """Something is said, a line for each mistake, and neither a traceback nor a value that may be a secret."""
+    assert problems
+    for problem in problems:
+        assert problem.strip(), "an empty message"
+        assert "\n" not in problem, problem
+        assert CANARY not in problem, problem
+        assert "Traceback" not in problem, problem
 
 
 def command_line(folder: Path) -> Target:
