@@ -55,6 +55,7 @@ edgenode_disk_free_bytes{} edgenode_disk_bytes{} edgenode_outbox_limit_bytes{} e
 edgenode_certificate_expiry_timestamp_seconds{}
 edgenode_stage_joules_total{stage} edgenode_governor_share{camera} edgenode_governor_pressure{limit}
 edgenode_temperature_celsius{zone} edgenode_messages_dropped_total{kind}
+edgenode_mqtt_rivals_total{}
 """
 
 
@@ -171,6 +172,7 @@ def test_a_new_node_reports_nothing_it_does_not_know() -> None:
         # Nothing happened yet, and that is known: counts without labels begin at 0.
         "edgenode_events_delivered_total",
         "edgenode_events_refused_total",
+        "edgenode_mqtt_rivals_total",
         *(
             f"edgenode_capture_to_{what}_seconds_{part}"
             for what in ("publish", "ack")
