@@ -319,6 +319,33 @@ def test_a_swap_replaces_the_model_info() -> None:
     assert "edgenode_model_info" not in names(metrics)
 
 
+def test_a_camera_with_four_regions_and_rules_brings_less_than_five_hundred_series() -> None:
+    """Nothing that happens to it makes more of them than its parts do."""
+    metrics = Metrics()
+    before = len(scrape(metrics))
+    regions = [f"r{number}" for number in range(4)]
+    for _ in range(2):
+        metrics.frame_decoded("line_1")
+        metrics.packets("line_1", 12)
+        metrics.corrupt_frame("line_1")
+        metrics.thread_abandoned("line_1")
+        metrics.camera_report(report(reconnects=1))
+        metrics.governor_share("line_1", 0.6)
+        for gate in ("motion", "packet", "late"):
+            metrics.gate("line_1", gate, True)
+            metrics.gate_skipped("line_1", gate)
+        for reason in DropReason:
+            metrics.dropped("line_1", reason, 1)
+        for region in regions:
+            for step in ("start", "update", "end"):
+                metrics.event_appended(f"line_1_{region}", step)
+        offered = {("line_1", region): 9 for region in regions}
+        lost = {("line_1", reason): 2 for reason in DropReason}
+        metrics.watch_samples("defects", lambda offered=offered, lost=lost: Account(offered, lost, 6, 1))
+    brought = len(scrape(metrics)) - before
+    assert 20 < brought <= 500
+
+
 def test_words_from_outside_do_not_make_new_series() -> None:
     metrics = Metrics()
     for n in range(50):
