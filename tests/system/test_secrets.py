@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import ssl
 import stat
@@ -113,6 +114,8 @@ def test_no_secret_leaves_the_node(
 ) -> None:
     plant = secure_plant(tmp_path, broker, camera)
     umask = os.umask(0o022)  # what a node started by hand has; the unit has 0077
+    core = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (core[1], core[1]))  # what this process may, its child may
     try:
         with Listener(broker.port, ROOT, "listener", "listens") as listener:
             node = start(plant)
@@ -160,6 +163,7 @@ def test_no_secret_leaves_the_node(
         said["state directory"] = files_of(tmp_path / "state")
     finally:
         os.umask(umask)
+        resource.setrlimit(resource.RLIMIT_CORE, core)
     assert "Current thread" in said["log"], "the crash left its stacks"
     assert "rtsp://***@127.0.0.1" in said["log"], "what is looked through holds the addresses"
     assert "***@127.0.0.1" in said["/status.json"] + said["MQTT"]
@@ -178,6 +182,7 @@ def test_no_secret_leaves_the_node(
 
 def crash(node: Daemon) -> None:
     """As a fault in a library would end it: faulthandler prints every thread's stack."""
+    assert resource.prlimit(node.process.pid, resource.RLIMIT_CORE)[0] == 0
     node.signal(signal.SIGSEGV)
     assert node.process.wait(30.0) == -signal.SIGSEGV
     assert not [path for path in node.config.parent.iterdir() if path.name.startswith("core")]

@@ -30,10 +30,9 @@ def a_node(folder: Path, events: list[Event]) -> Node:
 def test_what_drifted_when_the_node_was_killed_ends_with_its_next_start(tmp_path: Path) -> None:
     events: list[Event] = []
     killed = Teller(a_node(tmp_path, events))
-    for model in ("parts", "lids"):
-        killed.drift(model, DriftReading(0.9, None), 0.25)
-    killed.drift("lids", DriftReading(0.1, None), 0.25)
-    (start, _, _), told = events, []
+    for model, worst in (("lids", 0.9), ("lids", 0.1), ("parts", 0.9)):
+        killed.drift(model, DriftReading(worst, None), 0.25)
+    (_, _, start), told = events, []
     again = Teller(a_node(tmp_path, told))
     again.keep(["parts", "lids"])
     (end,) = told
