@@ -22,7 +22,9 @@ class BatchSize:
     """
 
     def __init__(self, most: int) -> None:
-        self._sizes = sorted({*(2**power for power in range(most.bit_length()) if 2**power < most), most})
+        self._sizes: list[int] = sorted(
+            {*(1 << power for power in range(most.bit_length()) if 1 << power < most), most}
+        )
         self._runs: dict[int, deque[float]] = {size: deque(maxlen=_KEPT) for size in self._sizes}
         self._costs: dict[int, float] = {}
         """Seconds a sample by size, the median of the last runs."""

@@ -21,11 +21,10 @@ class ServiceOrder:
     While nothing is dropped every sample is served, and the oldest goes first: that makes the oldest answer youngest.
     Once samples are superseded, those that are served are to be young, since their older neighbours will be replaced
     before their turn: then the youngest goes first. In both each second that a camera has had more than another of the
-    model's time counts as a second of age against it, and age counts up to one round of all that wait: what is
-    older is not fresh any more, whatever it is. So equal cameras get equal shares, no two are ever further apart than
-    one round (drift plus penalty: M. Neely, "Stochastic Network Optimization", 2010, chapter 4), and who is served within
-    this bound is who is fresh. Age is since the hand-off: a camera whose frames are late on their way is served like
-    others.
+    model's time counts as a second of age against it, and age counts up to one round of all that wait: beyond that
+    nothing is fresh. So equal cameras get equal shares, no two are ever further apart than one round (drift plus
+    penalty: M. Neely, "Stochastic Network Optimization", 2010, chapter 4), and who is served within this bound is who
+    is fresh. Age is since the hand-off: a camera whose frames are late on their way is served like others.
     """
 
     def __init__(self) -> None:
