@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from paho.mqtt.enums import MQTTProtocolVersion
 
+from edgenode.delivery.link_options import tls_context
+from edgenode.settings import MqttSettings
 from tests.servers.certificates import SCRIPT
 from tests.system.delivery.broker_stage import BASE, V5, V311, Stage
 from tests.system.delivery.stage import PATIENCE_S, Tally, end, event, publisher, wait_for
@@ -115,6 +117,14 @@ def test_a_node_trusts_no_other_broker(stage: Stage, tmp_path: Path, what: str) 
         assert heard_by(context, plain) == b""
         wait_for(lambda: "certificate is not trusted" in node.status().reason, "the reason is said")
         end(node, 0.1)
+
+
+def test_a_node_speaks_no_older_tls_and_checks_whom_it_speaks_to(stage: Stage) -> None:
+    """OpenSSL's own defaults may refuse TLS 1.1 already; the node does not rely on them."""
+    context = tls_context(MqttSettings(host="localhost", ca_file=stage.authority.ca_file))
+    assert context is not None
+    assert context.minimum_version is ssl.TLSVersion.TLSv1_2
+    assert (context.check_hostname, context.verify_mode) == (True, ssl.CERT_REQUIRED)
 
 
 def test_the_script_overwrites_nothing_and_keeps_its_secrets(stage: Stage) -> None:
