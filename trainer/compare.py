@@ -18,6 +18,7 @@ from edgenode.inference.card import COMPARED_VERSION, METADATA_KEY, Interval
 from edgenode.inference.card import Comparison as ComparisonCard
 from edgenode.inference.classifier import Classifier
 from trainer.dataset import load_dataset
+from trainer.decided import answer_text
 from trainer.evaluate import Answers, Choice, answers_of, chosen_part
 from trainer.manifest import manifest_sha256
 from trainer.terminal import progress_bar
@@ -127,8 +128,8 @@ def comparison_json(a: Answers, b: Answers, result: Comparison) -> dict[str, Any
             {
                 "path": b.dataset.name_of(b.dataset.pictures[i]),
                 "label": b.dataset.label_text(b.dataset.pictures[i]),
-                "a": a.card.labels[int(a.probabilities[i].argmax())],
-                "b": b.card.labels[int(b.probabilities[i].argmax())],
+                "a": answer_text(a.card, a.probabilities[i]),
+                "b": answer_text(b.card, b.probabilities[i]),
             }
             for i in indices
         ]

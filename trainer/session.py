@@ -17,6 +17,7 @@ from edgenode.errors import DataError
 from edgenode.inference.card import InputSpec, Quantisation
 from trainer import distributed
 from trainer.augment import Augment
+from trainer.decided import calibration_text
 from trainer.display import Display
 from trainer.distributed import World
 from trainer.fit import Fitted, finish
@@ -149,8 +150,9 @@ def summary(prepared: Prepared, fitted: Fitted, out: Path) -> str:
         f"{out.stat().st_size / 1024:,.0f} KiB, input {card.input.height}×{card.input.width} {card.input.color}",
         f"accuracy   {accuracy.value:.2%} ({accuracy.low:.2%} to {accuracy.high:.2%}) on {evaluation.samples} "
         f"pictures never used before; macro F1 {evaluation.macro_f1.value:.2%}"
-        + (f", AUC {evaluation.macro_auc:.4f}" if evaluation.macro_auc is not None else ""),
-        f"calibrated temperature {fitted.temperature:.2f}, ECE {fitted.uncalibrated.ece:.4f} → {evaluation.ece:.4f}",
+        + (f", AUC {evaluation.macro_auc.value:.4f}" if evaluation.macro_auc is not None else ""),
+        f"calibrated temperature {fitted.temperature:.2f}, ECE {fitted.uncalibrated.ece:.4f} → "
+        + calibration_text(evaluation),
         f"trained    {len(fitted.trained.history)} epochs in {fitted.trained.duration_s:.0f} s "
         f"(best: {fitted.trained.best_epoch + 1})",
     ]
