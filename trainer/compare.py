@@ -19,7 +19,7 @@ from edgenode.inference.card import Comparison as ComparisonCard
 from edgenode.inference.classifier import Classifier
 from trainer.dataset import load_dataset
 from trainer.decided import answer_text
-from trainer.evaluate import Answers, Choice, answers_of, chosen_part
+from trainer.evaluate import Answers, Choice, answers_of, chosen_part, learnt_note
 from trainer.manifest import manifest_sha256
 from trainer.terminal import progress_bar
 
@@ -208,8 +208,13 @@ def compare_command(
 ) -> None:
     """Say whether model B is better, equal or worse than model A on DATA. Exits with 1 when it is worse."""
     with progress_bar("reading", quiet=as_json) as progress:
-        dataset = chosen_part(load_dataset(data, progress), part)
+        whole = load_dataset(data, progress)
+    dataset = chosen_part(whole, part)
     of_a, of_b = answers_of(a, dataset), answers_of(b, dataset)
+    for name, answers in (("A", of_a), ("B", of_b)):
+        note = learnt_note(answers.card, whole, dataset)
+        if note:
+            click.echo(f"note: {name}: {note}", err=True)
     result = compare(right(of_a), right(of_b), margin / 100)
     if as_json:
         click.echo(json.dumps(comparison_json(of_a, of_b, result), indent=2, ensure_ascii=False))

@@ -14,6 +14,9 @@ from trainer.curves import confidences
 from trainer.metrics import EvaluationResult, share_interval
 from trainer.thresholds import presence
 
+_TOLD = 6
+"""Labels named one by one."""
+
 
 @dataclass(frozen=True, slots=True)
 class AtThreshold:
@@ -83,23 +86,23 @@ def answer_text(card: ModelCard, row: NDArray[Any]) -> str:
 
 
 def missed_precision(card: ModelCard, required: float) -> list[str]:
-    """A line for every label whose threshold does not give the precision that was required, on the validation part."""
-    lines = []
-    for threshold in card.thresholds:
-        if threshold.precision is None:
-            lines.append(
-                f"label {threshold.label!r}: no validation picture reaches its threshold of {threshold.enter:.3f}"
-            )
-        elif threshold.precision < required:
-            lines.append(
-                f"label {threshold.label!r}: no threshold gives the precision of {required:.1%} asked for; from "
-                f"{threshold.enter:.3f} on it is {threshold.precision:.1%} on the validation part"
-            )
+    """What to know of thresholds that do not give the precision required, on the validation part."""
+    short = [t for t in card.thresholds if t.precision is not None and t.precision < required]
+    silent = [t.label for t in card.thresholds if t.precision is None]
     lacking = [label for label in card.labels if card.threshold(label) is None]
-    if lacking:
+    lines = [
+        f"label {t.label!r}: no threshold gives the precision of {required:.1%} asked for; from {t.enter:.3f} on it is "
+        f"{t.precision:.1%} on the validation part"
+        for t in short[:_TOLD]
+    ]
+    if len(short) > _TOLD:
+        lines.append(f"{len(short) - _TOLD} more labels do not reach that precision either")
+    if silent:
         lines.append(
-            f"no threshold for {', '.join(map(repr, lacking[:12]))}: no validation picture has the label"
+            f"no validation picture reaches the threshold of {_named(silent)}: its precision is not known"
         )
+    if lacking:
+        lines.append(f"no threshold for {_named(lacking)}: no validation picture has the label")
     return lines
 
 
@@ -108,6 +111,11 @@ def calibration_text(result: EvaluationResult) -> str:
     chance = result.ece_by_chance
     said = "no more than chance explains" if result.ece <= chance.high else "more than chance explains"
     return (
-        f"{result.ece:.4f}: {said} (with true confidences and as many answers half of all models show over "
-        f"{chance.median:.4f}, one of twenty over {chance.high:.4f})"
+        f"{result.ece:.4f}, {said} (true confidences on as many answers: about {chance.median:.4f}, 95 % under "
+        f"{chance.high:.4f})"
     )
+
+
+def _named(labels: list[str]) -> str:
+    more = f" and {len(labels) - _TOLD} more" if len(labels) > _TOLD else ""
+    return ", ".join(map(repr, labels[:_TOLD])) + more

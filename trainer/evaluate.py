@@ -90,6 +90,16 @@ def aligned_labels(dataset: Dataset, card: ModelCard, model: str) -> NDArray[Any
     return wide
 
 
+def learnt_note(card: ModelCard, whole: Dataset, looked_at: Dataset) -> str:
+    """A warning where the pictures looked at are all those the model was made from; empty otherwise."""
+    if len(whole) != len(looked_at) or card.training.data_manifest_sha256 != manifest_sha256(whole):
+        return ""
+    return (
+        "these are the pictures that the model was made from, training part and all: the figures flatter. What fit "
+        "measured is in the card; report/split.csv beside the pictures, as DATA, has the test part"
+    )
+
+
 def undone_temperature(probabilities: F32, temperature: float, multi_label: bool) -> F32:
     """The probabilities the model would give without temperature scaling: softmax(T · log p), or
     sigmoid(T · logit p)."""
@@ -121,6 +131,7 @@ def result_json(answers: Answers, result: EvaluationResult) -> dict[str, Any]:
             "path": str(dataset.root),
             "pictures": len(dataset),
             "left_out": [str(problem) for problem in dataset.problems],
+            "trained_on": answers.card.training.data_manifest_sha256 == manifest_sha256(dataset),
         },
         "evaluation": result.to_card(manifest_sha256(dataset), uncalibrated.ece).model_dump(mode="json"),
         "macro_precision": result.macro_precision.model_dump(),
@@ -241,9 +252,13 @@ def _share(interval: Interval | None) -> str:
 def evaluate_command(model: Path, data: Path, part: Choice, threads: int, as_json: bool) -> None:
     """Measure MODEL on DATA, a folder of class folders or a manifest."""
     with progress_bar("reading", quiet=as_json) as progress:
-        dataset = chosen_part(load_dataset(data, progress), part)
+        whole = load_dataset(data, progress)
+    dataset = chosen_part(whole, part)
     with progress_bar("classifying", quiet=as_json) as progress:
         answers = answers_of(model, dataset, threads, progress)
+    note = learnt_note(answers.card, whole, dataset)
+    if note:
+        click.echo(f"note: {note}", err=True)
     result = answers.evaluation()
     if as_json:
         click.echo(json.dumps(result_json(answers, result), indent=2, ensure_ascii=False))

@@ -18,7 +18,7 @@ from edgenode.records import F32, U8
 from trainer import plots
 from trainer.dataset import Dataset, load_dataset
 from trainer.decided import Abstaining, abstaining, at_thresholds, calibration_text, missed_precision
-from trainer.evaluate import Answers, Choice, answers_of, chosen_part, undone_temperature
+from trainer.evaluate import Answers, Choice, answers_of, chosen_part, learnt_note, undone_temperature
 from trainer.files import write_file
 from trainer.inspection import Inspection, inspect_dataset
 from trainer.metrics import EvaluationResult, evaluate_probabilities
@@ -53,6 +53,8 @@ class ReportInputs:
     diagnosis: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     """Of the split, the choice of the input, and the like."""
+    warnings: tuple[str, ...] = ()
+    """What takes from the worth of the figures, said beside them."""
     inspection: Inspection | None = None
 
 
@@ -98,7 +100,7 @@ def report_html(inputs: ReportInputs, pictures: Mapping[str, bytes]) -> str:
     """The page, with `pictures` inlined."""
     card = inputs.card
     sections = [
-        ("Result", _result(inputs.evaluation)),
+        ("Result", _result(inputs.evaluation) + _warned(inputs)),
         ("What the training says", _list(inputs.diagnosis)),
         ("Curves", _image(pictures, "curves.png")),
         ("Classes", _classes(inputs)),
@@ -145,6 +147,10 @@ def _result(result: EvaluationResult) -> str:
             f"{min(1.0, 3 / result.samples):.2%} of new pictures like these may still be wrong."
         )
     return f"<div class=tiles>{tiles}</div><p>{told}</p>"
+
+
+def _warned(inputs: ReportInputs) -> str:
+    return "".join(f"<div class=warning>{_e(warning)}</div>" for warning in inputs.warnings)
 
 
 def _interval(interval: Interval) -> str:
@@ -309,6 +315,7 @@ def inputs_of(answers: Answers, whole: Dataset) -> ReportInputs:
         labels=answers.labels,
         wrongs=wrongs(card, answers.dataset, answers.probabilities, answers.labels),
         class_sheets=class_sheets(whole),
+        warnings=tuple(filter(None, [learnt_note(card, whole, answers.dataset)])),
         inspection=inspect_dataset(whole),
     )
 

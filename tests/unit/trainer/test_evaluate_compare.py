@@ -14,11 +14,11 @@ from edgenode.errors import DataError
 from edgenode.inference.classifier import Classifier
 from edgenode.rollout.judgement import gate
 from edgenode.settings import RolloutSettings
-from tests.models import file_sha256, make_model
+from tests.models import Tiny, file_sha256, make_card, make_model
 from tests.pictures_made import shades
 from trainer.compare import compare, compare_command, mcnemar
-from trainer.dataset import load_dataset
-from trainer.evaluate import answers_of, chosen_part, evaluate_command, undone_temperature
+from trainer.dataset import load_dataset, manifest_sha256
+from trainer.evaluate import answers_of, chosen_part, evaluate_command, learnt_note, undone_temperature
 from trainer.report import report_command
 
 
@@ -71,6 +71,19 @@ def test_several_labels_go_through_every_command(tmp_path: Path) -> None:
     assert {picture["b"] for picture in told["lost"]} <= {"dark", "bright", "dark; bright", "none"}
     report = [str(model), str(data), "--out", str(tmp_path / "report")]
     assert CliRunner().invoke(report_command, report, catch_exceptions=False).exit_code == 0
+
+
+def test_figures_on_the_pictures_of_the_training_are_called_flattering(tmp_path: Path) -> None:
+    data = shades(tmp_path / "data")
+    card = make_card(Tiny())
+    seen = manifest_sha256(load_dataset(data))
+    learnt = card.model_copy(
+        update={"training": card.training.model_copy(update={"data_manifest_sha256": seen})}
+    )
+    whole = load_dataset(data)
+    assert "flatter" in learnt_note(learnt, whole, whole)
+    assert learnt_note(card, whole, whole) == ""
+    assert learnt_note(learnt, whole, whole.subset(whole.pictures[:5])) == ""
 
 
 def test_labels_the_model_does_not_know(tmp_path: Path) -> None:
