@@ -44,6 +44,7 @@ def test_states_classifications_and_one_event_of_a_file_camera_arrive(
     assert set(kept) == {
         "state",
         "info",
+        "instance",
         "models/tiny",
         "cameras/line_1/state",
         "cameras/line_1/regions/frame/state",
