@@ -9,10 +9,11 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from edgenode.capture.camera import Camera, CameraSpec
-from edgenode.capture.turns import turns_for
+from edgenode.capture.turns import Turn, turns_for
 from edgenode.clock import Clock
 from edgenode.inference.card import ModelCard
 from edgenode.inference.classifier import Classifier
@@ -31,6 +32,8 @@ STALL_LIMIT_S = 30.0
 """A thread without progress for this long has failed."""
 JOIN_S = 2.0
 """How long threads may take to end: all cameras together, and all engines together beyond their drain."""
+LONGEST_WAIT_S = 1.0
+"""A file that is not played in real time waits no longer for its model, or its camera could not be stopped."""
 EXCHANGE_S = 3.0
 """How long an engine that a reload ends may take for what it holds."""
 
@@ -143,6 +146,15 @@ class Pipeline:
         with self._routing:
             serving = self._serving.get(model)
             return serving.buffer.admit(camera, regions) if serving is not None else regions
+
+    def _admit_once_taken(self, turn: Turn, model: str, camera: str, regions: Sequence[str]) -> Sequence[str]:
+        """The same for a file that need not keep up with anything: it waits for the model, and nothing is dropped."""
+        serving = self._serving.get(model)
+        if serving is not None:
+            turn.end()
+            serving.buffer.wait_until_taken(camera, LONGEST_WAIT_S)
+            turn.begin()
+        return regions
 
     def camera(self, name: str) -> Camera | None:
         running = self._cameras.get(name)
@@ -278,7 +290,8 @@ class Pipeline:
 
     def _start_camera(self, name: str, spec: CameraSpec, key: tuple[object, ...]) -> None:
         turn = self._turns[spec.realtime].turn()
-        camera = Camera(spec, self.offer, self._observer, self._clock, turn, self.admit)
+        admit = self.admit if spec.realtime else partial(self._admit_once_taken, turn)
+        camera = Camera(spec, self.offer, self._observer, self._clock, turn, admit)
         self._cameras[name] = _Running(camera, spec, key)
         self._health.watch(f"camera {name}", lambda: camera.heartbeat_s, STALL_LIMIT_S)
         camera.start()

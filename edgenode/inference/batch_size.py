@@ -27,7 +27,8 @@ class BatchSize:
         )
         self._runs: dict[int, deque[float]] = {size: deque(maxlen=_KEPT) for size in self._sizes}
         self._costs: dict[int, float] = {}
-        """Seconds a sample by size, the median of the last runs."""
+        """Seconds a sample by size, the least of the last runs: what else runs on the machine only adds to it. A size
+        that looks better than it is gets tried, and then looks as it is."""
         self._warm: set[int] = set()
         self._best = most
         self._rechecked_s = 0.0
@@ -60,6 +61,6 @@ class BatchSize:
             return
         runs.append(seconds / size)
         if len(runs) >= _ENOUGH:
-            self._costs[size] = sorted(runs)[len(runs) // 2]
+            self._costs[size] = min(runs)
             enough = (1.0 + NEAR) * min(self._costs.values())
             self._best = min(each for each, cost in self._costs.items() if cost <= enough)

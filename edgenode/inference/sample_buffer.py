@@ -85,6 +85,8 @@ class SampleBuffer:
         self._dropped: Counter[tuple[str, DropReason]] = Counter()
         self._next_number = 0
         self._closed = False
+        self._awaited: dict[str, threading.Event] = {}
+        """Set once nothing waits of a camera whose thread wants to know."""
 
     @property
     def held(self) -> int:
@@ -116,6 +118,16 @@ class SampleBuffer:
                 self._dropped[camera, DropReason.SURPLUS] += 1
                 self._outdate(camera, region)
             return in_turn[:room]
+
+    def wait_until_taken(self, camera: str, timeout_s: float) -> bool:
+        """Until nothing of `camera` waits, or the buffer is closed; False where that took too long. Called by the
+        thread of a camera that can wait: a file that is not played in real time."""
+        with self._arrived:
+            if self._closed or camera not in self._cameras:
+                return True
+            taken = self._awaited.setdefault(camera, threading.Event())
+            taken.clear()
+        return taken.wait(timeout_s)
 
     def offer(self, sample: Sample) -> DropReason | None:
         """Hand in one sample; returns why a sample (this one or an older one) was dropped, if one was."""
@@ -171,6 +183,8 @@ class SampleBuffer:
         with self._arrived:
             self._closed = True
             self._arrived.notify_all()
+            for taken in self._awaited.values():
+                taken.set()
 
     def discard(self) -> int:
         """Drop everything held as `closed`; returns how many samples that were."""
@@ -178,7 +192,8 @@ class SampleBuffer:
             discarded = self._held
             for camera, lines in self._cameras.items():
                 self._dropped[camera, DropReason.CLOSED] += sum(map(len, lines.values()))
-            self._cameras.clear()
+            for camera in list(self._cameras):
+                self._gone(camera)
             self._held = 0
             self._order.emptied()
             return discarded
@@ -212,18 +227,20 @@ class SampleBuffer:
             if not lines[loser[1]] and loser != region:
                 del lines[loser[1]]
                 if not lines:
-                    del self._cameras[loser[0]]
+                    self._gone(loser[0])
             return DropReason.FULL
         return None
 
     def _outdate(self, camera: str, region: str) -> None:
         """Drop what waits of a region whose newer sample was not made."""
-        lines = self._cameras.get(camera, {})
+        lines = self._cameras.get(camera)
+        if lines is None:
+            return
         line = lines.pop(region, None)
         while line:
             self._drop_oldest(camera, line, DropReason.SUPERSEDED)
         if not lines:
-            self._cameras.pop(camera, None)
+            self._gone(camera)
 
     def _drop_oldest(self, camera: str, line: deque[_Waiting], reason: DropReason) -> None:
         line.popleft()
@@ -234,56 +251,60 @@ class SampleBuffer:
         self._batches += 1
         oldest_s = now_s - self._limits.max_age_s
         order, sharing = self._order, self._order.sharing
-        line_up = [
-            (order.rank(camera, now_s - head.offered_s, sharing), camera)
-            for camera in list(self._cameras)
-            if (head := self._head(camera, oldest_s)) is not None
-        ]
+        line_up: list[tuple[float, str, str]] = []
+        for camera in list(self._cameras):
+            if (region := self._next_region(camera, oldest_s)) is not None:
+                came_s = self._cameras[camera][region][0].offered_s
+                line_up.append((order.rank(camera, now_s - came_s, sharing), camera, region))
         heapq.heapify(line_up)
         chosen: list[_Waiting] = []
         while line_up and len(chosen) < max_batch:
-            camera = line_up[0][1]
+            _, camera, region = line_up[0]
             order.served(camera, sharing)
-            chosen.append(self._next_of(camera))
-            if (head := self._head(camera, oldest_s)) is not None:
-                rank = order.rank(camera, now_s - head.offered_s, sharing)
-                heapq.heapreplace(line_up, (rank, camera))
+            chosen.append(self._serve(camera, region))
+            if (following := self._next_region(camera, oldest_s)) is not None:
+                came_s = self._cameras[camera][following][0].offered_s
+                heapq.heapreplace(line_up, (order.rank(camera, now_s - came_s, sharing), camera, following))
             else:
                 heapq.heappop(line_up)
         self._held -= len(chosen)
         self._taken += len(chosen)
         return chosen
 
-    def _head(self, camera: str, oldest_s: float) -> _Waiting | None:
-        """One camera's next sample, after those that are stale are dropped; None, and the camera gone, where all
-        were."""
+    def _next_region(self, camera: str, oldest_s: float) -> str | None:
+        """Whose turn it is among a camera's regions, after those that are stale are dropped; None, and the camera gone,
+        where all were."""
         lines = self._cameras[camera]
-        while lines:
-            region = self._next_region(camera, lines)
-            line = lines[region]
-            while line and line[0].sample.captured_s < oldest_s:
-                self._drop_oldest(camera, line, DropReason.STALE)
-            if line:
-                return line[0]
-            del lines[region]
-        del self._cameras[camera]
+        if lines:
+            for region in self._turns[camera]:
+                if (line := lines.get(region)) is None:
+                    continue
+                while line and line[0].sample.captured_s < oldest_s:
+                    self._drop_oldest(camera, line, DropReason.STALE)
+                if line:
+                    return region
+                del lines[region]
+        self._gone(camera)
         return None
 
-    def _next_of(self, camera: str) -> _Waiting:
-        """Take what `_head` showed; its region goes to the end of the camera's turns."""
+    def _gone(self, camera: str) -> None:
+        """Nothing of `camera` waits any more."""
+        del self._cameras[camera]
+        if (taken := self._awaited.get(camera)) is not None:
+            taken.set()
+
+    def _serve(self, camera: str, region: str) -> _Waiting:
+        """Take the oldest of `region`, which goes to the end of its camera's turns."""
         lines, turns = self._cameras[camera], self._turns[camera]
-        region = self._next_region(camera, lines)
-        waiting = lines[region].popleft()
-        if not lines[region]:
+        line = lines[region]
+        waiting = line.popleft()
+        if not line:
             del lines[region]
         del turns[region]
         turns[region] = None
         self._served[camera, region] = self._batches
         self._appetite.took(camera)
         return waiting
-
-    def _next_region(self, camera: str, lines: Mapping[str, object]) -> str:
-        return next(region for region in self._turns[camera] if region in lines)
 
 
 def _number(waiting: _Waiting) -> int:

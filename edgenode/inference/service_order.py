@@ -64,7 +64,7 @@ class ServiceOrder:
     @property
     def sharing(self) -> int:
         """How many cameras share the model."""
-        return max(1, len(self._sharing | self._shared))
+        return max(1, len(self._sharing), len(self._shared))
 
     def came(self, camera: str) -> None:
         """`camera` had nothing waiting and has now."""

@@ -231,3 +231,21 @@ def test_regions_that_the_model_will_not_come_to_are_not_cut() -> None:
     assert len(buffer.admit("cam", names)) == 36, "the model has caught up"
     buffer.close()
     assert list(buffer.admit("cam", names)) == names, "offers are counted as closed"
+
+
+def test_a_camera_that_can_wait_hears_when_its_samples_are_taken_or_nobody_takes_any() -> None:
+    buffer = SampleBuffer("tiny", BufferLimits(max_age_s=1000.0), SystemClock())
+    assert buffer.wait_until_taken("file", DEADLINE_S), "nothing waits"
+    buffer.offer(sample("file", "r0", captured_s=time.monotonic()))
+    buffer.offer(sample("file", "r1", captured_s=time.monotonic()))
+    assert not buffer.wait_until_taken("file", 0.0)
+    assert buffer.take(1, 0.0) is not None
+    assert not buffer.wait_until_taken("file", 0.0), "one of two is taken"
+    heard: list[bool] = []
+    for end in (lambda: buffer.take(1, 0.0), buffer.close):
+        buffer.offer(sample("file", "r1", captured_s=time.monotonic()))
+        waiting = threading.Thread(target=lambda: heard.append(buffer.wait_until_taken("file", DEADLINE_S)))
+        waiting.start()
+        end()
+        waiting.join(DEADLINE_S)
+    assert heard == [True, True]
