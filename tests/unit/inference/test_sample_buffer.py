@@ -38,25 +38,30 @@ def test_a_batch_is_in_order_of_arrival() -> None:
 
 
 def test_a_camera_of_many_regions_has_no_more_turns_than_another() -> None:
-    buffer = SampleBuffer("tiny", BufferLimits(), ManualClock())
+    clock = ManualClock()
+    buffer = SampleBuffer("tiny", BufferLimits(), clock)
     served: list[str] = []
-    for index in range(12):
+    for index in range(40):
         for region in range(9):
             buffer.offer(sample("many", f"r{region}", index))
         buffer.offer(sample("one", index=index))
-        batch = buffer.take(2, 0.0)
-        assert batch is not None
-        served += sorted(f"{s.camera}.{s.region}" for s in batch.samples)
-    assert served[1::2] == ["one.r"] * 12
-    assert served[0::2] == [f"many.r{turn % 9}" for turn in range(12)], "its regions have theirs in turn"
+        for _ in range(2):
+            batch = buffer.take(1, 0.0)
+            assert batch is not None
+            served.append(f"{batch.samples[0].camera}.{batch.samples[0].region}")
+            clock.advance(0.01)
+    assert 38 <= served.count("one.r") <= 40
+    of_many = [name for name in served if name.startswith("many")]
+    assert of_many == [f"many.r{turn % 9}" for turn in range(len(of_many))], "its regions have theirs in turn"
 
 
 def test_a_fast_region_does_not_starve_a_slow_one() -> None:
-    buffer = SampleBuffer("tiny", BufferLimits(per_region=4, total=64), ManualClock())
+    clock = ManualClock()
+    buffer = SampleBuffer("tiny", BufferLimits(per_region=4, total=64), clock)
     buffer.offer(sample("fast", index=0))
     buffer.offer(sample("slow", index=0))
     served: list[str] = []
-    for index in range(1, 9):
+    for index in range(1, 101):
         for _ in range(5):
             buffer.offer(sample("fast", index=index))
         batch = buffer.take(1, 0.0)
@@ -64,7 +69,8 @@ def test_a_fast_region_does_not_starve_a_slow_one() -> None:
         served.append(batch.samples[0].camera)
         if served[-1] == "slow":
             buffer.offer(sample("slow", index=index))
-    assert served == ["fast", "slow"] * 4
+        clock.advance(0.01)
+    assert 47 <= served.count("slow") <= 53
 
 
 def test_a_newer_sample_keeps_its_regions_place_in_the_line() -> None:
