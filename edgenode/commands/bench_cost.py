@@ -89,7 +89,7 @@ def cost_command(
     """CPU seconds of cameras in real time: this node, a plain loop, a tuned one, and the limits, in turns.
 
     The node and the loops publish to the same broker. The warm-up lets a packet gate learn and is not counted;
-    the loops get 3 s. Ratios are of runs of the same round.
+    the loops get 3 s, over RTSP as much as the node. Ratios are of runs of the same round.
     """
     from edgenode.bench.broker import bench_broker
     from edgenode.bench.rivals import GATES, KINDS, Task, cost
@@ -113,7 +113,8 @@ def cost_command(
             found.append([])
             for number in numbers:
                 for name in names:
-                    patience_s = warm_up if name in GATES else min(3.0, warm_up)
+                    # opening sixteen RTSP streams takes some seconds
+                    patience_s = warm_up if name in GATES or rtsp else min(3.0, warm_up)
                     task = Task(
                         paths, str(model_path), number, fps, patience_s, seconds or length_s, where, watts
                     )

@@ -30,7 +30,7 @@ from edgenode.node.models import classifiers_for, close_unused, drift_monitors
 from edgenode.node.publishing import publisher_options
 from edgenode.node.reload_turns import ReloadTurns
 from edgenode.node.retained import RetainedTopics
-from edgenode.node.status import node_info, overall_state, status_page_state
+from edgenode.node.status import node_info, overall_health, overall_state, status_page_state
 from edgenode.node.surroundings import register_surroundings
 from edgenode.node.threads import watch_commands, watch_threads
 from edgenode.pipeline import Pipeline
@@ -38,7 +38,7 @@ from edgenode.records import CameraReport, JsonObject
 from edgenode.rollout.model_rollout import ModelRollout
 from edgenode.rollout.watch import RolloutWatch
 from edgenode.settings import Settings
-from edgenode.telemetry.health import Health, Patience
+from edgenode.telemetry.health import Health, HealthReport, Patience
 from edgenode.telemetry.http import HttpServer
 from edgenode.telemetry.http_access import Access
 from edgenode.telemetry.metrics import Metrics
@@ -58,6 +58,8 @@ REMEMBER_S = 1.0
 """At most this much is forgotten of states and open events when the power goes."""
 ON_THE_WAY_S = 0.5
 """Rules see the present this late while no sample comes: those on their way to a model are older than now."""
+JUDGE_S = 0.25
+"""How often the node asks how it is: the heartbeats of 16 cameras cost more than all else that is due by time."""
 MEASURE_S = 1.0
 """How often energy is worked out."""
 EMBEDDED = "embedded"
@@ -95,7 +97,7 @@ class Node:
         """The built-in one, where it is asked for."""
         self._started_at = self.clock.now()
         self._remembered_s, self._forgetful = 0.0, False
-        self._measured_s = 0.0
+        self._measured_s = self._judged_s = 0.0
         self._energy = NodeEnergy(settings, self.metrics, self._set_pace)
         self.announced = ""
         """The node's state and its reasons, as last published."""
@@ -189,16 +191,20 @@ class Node:
     def supervise(self, stop: threading.Event, beat: Callable[[], None] | None = None) -> None:
         """Run until `stop` is set or a reload is asked for. Raises EdgeNodeError when a thread has failed.
 
-        `beat` is called about ten times a second while every thread makes progress: the watchdog's food.
+        `beat` is called about four times a second while every thread makes progress: the watchdog's food.
         """
         patience = Patience(self.clock.monotonic())
         while not self.clock.wait(stop, TICK_S):
             self.tick()
-            report = self.health.report()
-            if not patience.forgives(self.clock.monotonic()) and not report.alive:
-                raise EdgeNodeError("; ".join(report.reasons))
-            if beat is not None and report.alive:
-                beat()
+            now_s = self.clock.monotonic()
+            forgiven = patience.forgives(now_s)
+            if now_s - self._judged_s >= JUDGE_S:
+                self._judged_s = now_s
+                report = self._judge()
+                if not forgiven and not report.alive:
+                    raise EdgeNodeError("; ".join(report.reasons))
+                if beat is not None and report.alive:
+                    beat()
             if self.reload_requested.is_set():
                 return
 
@@ -206,7 +212,6 @@ class Node:
         """Everything that is due by time alone. Called about ten times a second."""
         now_s, now_at = self.clock.monotonic(), self.clock.now()
         self.desk.tick(now_s - ON_THE_WAY_S, now_at - timedelta(seconds=ON_THE_WAY_S))
-        self._judge()
         if now_s - self._measured_s >= MEASURE_S:
             self._measured_s = now_s
             self._energy.tick(now_s)
@@ -318,12 +323,14 @@ class Node:
         what = "opened" if is_open else "closed: nothing moves, frames are not classified"
         self.desk.note(camera, self.clock.now(), f"the {gate} gate {what}")
 
-    def _judge(self) -> None:
+    def _judge(self) -> HealthReport:
         """Tell the world the overall state, when it has changed."""
-        status, reason = overall_state(self.health, self.reports, self.settings, self.publisher.status())
+        report = overall_health(self.health, self.reports, self.settings, self.publisher.status())
+        status, reason = overall_state(report)
         if (announced := f"{status} {reason}".strip()) != self.announced:
             self.announced = announced
             self.publisher.set_node_state(status, reason)
+        return report
 
     def _announce(self, classifiers: dict[str, Classifier]) -> None:
         fallen = fallen_back(self.settings, classifiers)

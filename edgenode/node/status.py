@@ -15,7 +15,7 @@ from edgenode.inference.card import ModelCard
 from edgenode.records import CameraReport, CameraStatus, JsonObject
 from edgenode.settings import RegionSettings, Settings
 from edgenode.settings.values import Point
-from edgenode.telemetry.health import Health, HealthStatus
+from edgenode.telemetry.health import Health, HealthReport, HealthStatus
 from edgenode.wiring import models_by_region
 
 if TYPE_CHECKING:
@@ -107,10 +107,10 @@ def shadow_summary(shadow: Shadow | None) -> JsonObject | None:
     }
 
 
-def overall_state(
+def overall_health(
     health: Health, reports: Mapping[str, CameraReport], settings: Settings, delivery: DeliveryStatus
-) -> tuple[str, str]:
-    """Turn what cameras and delivery say into conditions of `health`; the state and reason for `/state`."""
+) -> HealthReport:
+    """Turn what cameras and delivery say into conditions of `health`; what comes of them."""
     if len(reports) == len(settings.cameras):  # until then the node is not ready, but nothing is wrong
         health.condition("cameras", True)
     poor = sorted(
@@ -122,7 +122,11 @@ def overall_state(
     health.condition("broker", delivery.connected, delivery.reason)
     health.condition("name", not delivery.rival, delivery.rival)
     health.condition("outbox", not delivery.degraded, delivery.degraded_reason)
-    report = health.report()
+    return health.report()
+
+
+def overall_state(report: HealthReport) -> tuple[str, str]:
+    """The state and reason for `/state`."""
     return "online" if report.status is HealthStatus.OK else "degraded", "; ".join(report.reasons)
 
 
