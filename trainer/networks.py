@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from trainer.distributed import GlobalBatchNorm, GlobalDropout
+from trainer.line_stem import LineStem
 
 FAINTEST = 4.0
 """In pixel units: the spread of a camera's own noise."""
@@ -34,6 +35,8 @@ class NetworkSpec:
     """Channels left inside each prunable layer after pruning; empty: as designed."""
     each_picture: bool = False
     """Each picture is normalised by its own mean and spread, before the data's."""
+    stem: Literal["learnt", "lines"] = "learnt"
+    """`lines`: fixed filters for long thin lines come first (`line_stem`)."""
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self) | {"inner": list(self.inner)}
@@ -172,8 +175,13 @@ class Edge(Network):
         inner = spec.inner or widths
         self.stem = nn.Sequential()
         channels = spec.channels
-        for stride in stem_strides(spec.height, spec.width):
-            self.stem.append(nn.Conv2d(channels, widths[0], 3, stride, 1, bias=False))
+        sides = [(3, stride) for stride in stem_strides(spec.height, spec.width)]
+        if spec.stem == "lines":
+            lines = LineStem(channels)
+            self.stem.append(lines)
+            channels, sides = lines.out, [(1, 1)]
+        for side, stride in sides:
+            self.stem.append(nn.Conv2d(channels, widths[0], side, stride, side // 2, bias=False))
             self.stem.append(GlobalBatchNorm(widths[0]))
             self.stem.append(nn.ReLU())
             channels = widths[0]

@@ -67,6 +67,8 @@ class TrainOptions:
     normalise: Literal["data", "picture"] = "data"
     """By what the pixels are centred and scaled: the training part's mean and spread, or each picture's own, which
     makes brightness and contrast mean nothing: for scenes whose light says nothing about the label."""
+    stem: Literal["learnt", "lines"] = "learnt"
+    """`lines`: fixed filters for long thin lines before the network: cracks and scratches of a few pixels."""
     softness: float = 3.0
     """Distillation: how much the teacher's answers are softened."""
     teacher_share: float = 0.7

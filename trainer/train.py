@@ -56,10 +56,15 @@ def train(
     hooks = hooks or Hooks()
     world, device = hooks.world, _device(options.device)
     advice = recipe(options.architecture)
-    if options.normalise == "picture" and not advice.own_normalisation:
-        raise DataError(
-            f"{options.architecture} has a scaling of its own; choose another --arch or --normalise data"
-        )
+    if not advice.own_normalisation:
+        for option, value, usual in (
+            ("normalise", options.normalise, "data"),
+            ("stem", options.stem, "learnt"),
+        ):
+            if value != usual:
+                raise DataError(
+                    f"{options.architecture} is kept as it is; choose another --arch or --{option} {usual}"
+                )
     targets, multi_label = _targets(train_part.labels, spec.classes)
     if len(targets) == 0 or len(val_part.images) == 0:
         raise DataError("the training or validation part has no pictures; give more data")
@@ -71,7 +76,9 @@ def train(
 
     torch.manual_seed(options.seed)
     dropout = advice.dropout if options.dropout is None else options.dropout
-    network = build(replace(spec, dropout=dropout, each_picture=options.normalise == "picture"))
+    network = build(
+        replace(spec, dropout=dropout, each_picture=options.normalise == "picture", stem=options.stem)
+    )
     if advice.own_normalisation:
         network.normalise_by(*pixel_statistics(train_part.images))
     if hooks.start is not None:

@@ -158,10 +158,34 @@ def test_enough_pictures_put_the_embedding_into_the_card(tmp_path: Path) -> None
     assert np.allclose(kept.drift.embedding_mean, embeddings.mean(axis=0), atol=1e-4)
 
 
-def test_the_classic_keeps_its_own_scaling() -> None:
-    options = TrainOptions(architecture="classic", normalise="picture", epochs=1)
-    with pytest.raises(DataError, match="--normalise data"):
+@pytest.mark.parametrize(
+    ("options", "instead"),
+    [
+        (TrainOptions(architecture="classic", normalise="picture", epochs=1), "--normalise data"),
+        (TrainOptions(architecture="classic", stem="lines", epochs=1), "--stem learnt"),
+    ],
+)
+def test_the_classic_is_kept_as_it_is(options: TrainOptions, instead: str) -> None:
+    with pytest.raises(DataError, match=instead):
         train(NetworkSpec("classic", 3, 16, 16, 1), stripes(12, 1), stripes(6, 2), options)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_network_that_begins_with_lines_answers_in_the_file_as_in_torch(
+    tmp_path: Path, channels: int
+) -> None:
+    spec = NetworkSpec("edge-s", 3, 50, 64, channels, each_picture=True, stem="lines")
+    network = shaken(spec)
+    pictures = np.random.default_rng(1).integers(0, 256, (9, 50, 64, channels), dtype=np.uint8)
+    path, small = tmp_path / "model.onnx", tmp_path / "int8.onnx"
+    export(network, path, facts(spec), 1.7, pictures)
+    assert check_parity(network, 1.7, False, path, pictures) <= 1e-4
+    quantise(path, pictures, small)
+    answers = []
+    for file in (path, small):
+        with Classifier.load(file) as classifier:
+            answers.append(classifier.classify(pictures).probabilities)
+    assert np.abs(answers[0] - answers[1]).max() < 0.1
 
 
 def test_few_pictures_move_the_temperature_little() -> None:
