@@ -148,7 +148,7 @@ class FramePath:
         passes = self._gate.passes(luma, stamp.captured_s)
         if self._packets is not None:
             idle = not self._packets.open  # a key frame now and then, to confirm the state
-            self._packets.judged(self._gate.moved, not grab.recalled)
+            self._packets.judged(self._gate.moved, not grab.recalled and self._gate.still)
             passes = passes or idle or self._packets.firm
         self.tell_gate()
         if not passes:
@@ -167,10 +167,10 @@ class FramePath:
             log.warning(
                 "camera %s: %s",
                 self._camera,
-                "packet sizes tell when something happens: the packet gate is used again"
+                "packet sizes tell when something happens: the packet gate is used"
                 if packets.trusted
-                else "packet sizes do not tell when something happens; every frame is decoded, and the "
-                "motion gate decides",
+                else "packet sizes do not tell when something happens, or have not shown it yet; every frame is "
+                "decoded, and the motion gate decides",
             )
 
     def _cut(self, picture: FramePicture, stamp: Stamp) -> None:
