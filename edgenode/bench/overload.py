@@ -30,6 +30,9 @@ class Burden:
     late_p99_s: float
     """Capture to the hand-off, of all that was offered: decoding, cutting, and waiting for a core. A node that has no
     processor for its cameras is late here, whatever the hand-off does."""
+    gap_s: float
+    """How long no camera had a new frame: while it lasts whatever is decided grows older. Cameras begin as they come to
+    it, and keep their distance from then on."""
     fairness: float
     """Fewest over most images of a camera."""
     rss_bytes: int
@@ -73,7 +76,7 @@ def _run(task: OverloadTask, fps: float, regions: int, capacity: float) -> Burde
         threading.Event().wait(task.seconds)
         reading = rig.read()
         ordered, late = sorted(rig.latencies_s) or [0.0], rig.lateness_s() or [0.0]
-        images = rig.images_by_camera()
+        images, gap_s = rig.images_by_camera(), rig.gap_s()
     return Burden(
         factor=reading.offered / reading.wall_s / capacity,
         images_per_s=reading.images_per_s,
@@ -81,6 +84,7 @@ def _run(task: OverloadTask, fps: float, regions: int, capacity: float) -> Burde
         p50_s=ordered[len(ordered) // 2],
         p99_s=ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))],
         late_p99_s=late[min(len(late) - 1, int(0.99 * len(late)))],
+        gap_s=gap_s,
         fairness=min(images) / max(images) if len(images) == CAMERAS else 0.0,
         rss_bytes=reading.rss_bytes,
     )

@@ -7,6 +7,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -87,14 +88,16 @@ class _CamerasAlone(Pipeline):
 
 
 class _Stamped(Pipeline):
-    """Notes how old each sample was when it was offered."""
+    """Notes when each sample was captured, and how old it was when it was offered."""
 
     def __init__(self, *parts: Any) -> None:
         super().__init__(*parts)
         self.lateness_s: deque[float] = deque(maxlen=100_000)
+        self.captured_s: deque[float] = deque(maxlen=100_000)
 
     def offer(self, sample: Sample) -> None:
         self.lateness_s.append(time.monotonic() - sample.captured_s)
+        self.captured_s.append(sample.captured_s)
         super().offer(sample)
 
 
@@ -176,10 +179,17 @@ class Rig:
         self._by_camera.clear()
         if isinstance(self._pipeline, _Stamped):
             self._pipeline.lateness_s.clear()
+            self._pipeline.captured_s.clear()
 
     def lateness_s(self) -> list[float]:
         """How old samples were when their cameras offered them, of the newest since `forget`, ascending."""
         return sorted(self._pipeline.lateness_s) if isinstance(self._pipeline, _Stamped) else []
+
+    def gap_s(self) -> float:
+        """The longest time without a new frame of any camera, but for the longest hundredth of these times."""
+        moments = sorted(set(self._pipeline.captured_s)) if isinstance(self._pipeline, _Stamped) else []
+        gaps = sorted(later - sooner for sooner, later in pairwise(moments))
+        return gaps[int(0.99 * len(gaps))] if gaps else 0.0
 
     def images_by_camera(self) -> list[int]:
         """How many images of each camera were classified since `forget`; cameras without any are left out."""

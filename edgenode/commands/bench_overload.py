@@ -40,7 +40,8 @@ def overload_command(
                 click.echo(
                     f"{each.factor:.1f} x: {each.images_per_s:.0f} images/s, {each.dropped_per_s:.0f} dropped/s, "
                     f"p50 {1000 * each.p50_s:.1f} ms, p99 {1000 * each.p99_s:.1f} ms "
-                    f"(at the hand-off {1000 * each.late_p99_s:.1f} ms), fairness {each.fairness:.2f}, "
+                    f"(at the hand-off {1000 * each.late_p99_s:.1f} ms, "
+                    f"frames up to {1000 * each.gap_s:.0f} ms apart), fairness {each.fairness:.2f}, "
                     f"RSS {each.rss_bytes / 2**20:.0f} MiB"
                 )
     unloaded_s = found[0].p99_s

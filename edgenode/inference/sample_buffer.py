@@ -100,13 +100,15 @@ class SampleBuffer:
 
     def admit(self, camera: str, regions: Sequence[str]) -> Sequence[str]:
         """Which `regions` of a new frame are worth cutting; those are offered next. All, unless samples are superseded:
-        then as many as the model will come to, those whose turn is next. The rest is counted as offered and dropped,
-        and with it what waits of it from an older frame. Called by the camera's thread."""
+        then as many as the model will come to, those whose turn is next, while what waits of an older frame is dropped:
+        its successor is on its way. The rest is counted as offered and dropped. Called by the camera's thread."""
         with self._arrived:
             if self._closed or not self._order.crowded:
                 self._appetite.sated(camera)
                 return regions
             room = self._appetite.room(camera, len(regions), dry=camera not in self._cameras)
+            for region in regions:
+                self._outdate(camera, region)
             if room >= len(regions):
                 return regions
             known = self._turns.get(camera, {})
@@ -116,7 +118,6 @@ class SampleBuffer:
             for region in in_turn[room:]:
                 self._offered[camera, region] += 1
                 self._dropped[camera, DropReason.SURPLUS] += 1
-                self._outdate(camera, region)
             return in_turn[:room]
 
     def wait_until_taken(self, camera: str, timeout_s: float) -> bool:
@@ -232,7 +233,7 @@ class SampleBuffer:
         return None
 
     def _outdate(self, camera: str, region: str) -> None:
-        """Drop what waits of a region whose newer sample was not made."""
+        """Drop what waits of a region of which there is a newer picture."""
         lines = self._cameras.get(camera)
         if lines is None:
             return

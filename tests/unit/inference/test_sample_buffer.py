@@ -70,7 +70,7 @@ def test_a_fast_region_does_not_starve_a_slow_one() -> None:
         if served[-1] == "slow":
             buffer.offer(sample("slow", index=index))
         clock.advance(0.01)
-    assert 47 <= served.count("slow") <= 53
+    assert 44 <= served.count("slow") <= 56
 
 
 def test_a_newer_sample_keeps_its_regions_place_in_the_line() -> None:
