@@ -74,6 +74,17 @@ def cli() -> None:
     """Makes models for edgenode out of labelled pictures, and proves them."""
 
 
+_required_precision = click.option(
+    "--required-precision",
+    type=click.FloatRange(0, 1),
+    default=0.95,
+    show_default=True,
+    help="Share of right ones among what counts as a label: its threshold is chosen for it.",
+)
+_split_seed = click.option("--split-seed", type=int, help="Default: as at the training.")
+_group_pattern = click.option("--group-pattern", help="Default: as at the training.")
+
+
 def _options(function: _Function) -> _Function:
     """The options that `fit`, `train` and `export` share."""
     choices = click.Choice
@@ -139,6 +150,7 @@ def _options(function: _Function) -> _Function:
                 show_default=True,
                 help="Points of accuracy that INT8 or pruning may cost.",
             ),
+            _required_precision,
             click.option("--name", help="The model's name; default from --out."),
             click.option("--version", "model_version", default="1", show_default=True),
         )
@@ -178,24 +190,27 @@ def train(data: Path, out: Path, resume: bool, **values: Any) -> None:
 @click.argument("checkpoint", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.argument("data", type=click.Path(path_type=Path, exists=True))
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True)
-@click.option("--split-seed", type=int, default=0, show_default=True, help="As given to `train`.")
-@click.option("--group-pattern", help="As given to `train`.")
+@_split_seed
+@_group_pattern
+@click.option("--report", type=click.Path(path_type=Path, file_okay=False), help="Write the report there.")
 @click.option("--quantise", "quantisation", type=click.Choice(["auto", "never", "always"]), default="never")
+@click.option("--tolerance", type=click.FloatRange(0, 100), default=0.3, show_default=True)
+@_required_precision
 @click.option("--name", help="The model's name; default from --out.")
 @click.option("--version", "model_version", default="1", show_default=True)
-def export(checkpoint: Path, data: Path, out: Path, **values: Any) -> None:
+def export(checkpoint: Path, data: Path, out: Path, report: Path | None, **values: Any) -> None:
     """Turn a checkpoint into a calibrated, evaluated model file. DATA is what it was trained on."""
     from trainer.session import run_export
 
-    run_export(checkpoint, data, out, values)
+    run_export(checkpoint, data, out, report, values)
 
 
 @cli.command()
 @click.argument("model", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.argument("data", type=click.Path(path_type=Path, exists=True))
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True)
-@click.option("--split-seed", type=int, default=0, show_default=True, help="As given to `train`.")
-@click.option("--group-pattern", help="As given to `train`.")
+@_split_seed
+@_group_pattern
 @click.option("--tolerance", type=click.FloatRange(0, 100), default=0.3, show_default=True)
 @click.option("--always", is_flag=True, help="Write INT8 even where FP32 is better.")
 def quantise(model: Path, data: Path, out: Path, **values: Any) -> None:
@@ -240,6 +255,7 @@ def fit_options(out: Path, values: dict[str, Any]) -> FitOptions:
         version=values["model_version"],
         quantise=values["quantisation"],
         tolerance=values["tolerance"] / 100.0,
+        precision=values["required_precision"],
         prune=values["prune"],
         teacher=values["teacher"],
     )

@@ -18,7 +18,8 @@ from edgenode.inference.card import COMPARED_VERSION, METADATA_KEY, Interval
 from edgenode.inference.card import Comparison as ComparisonCard
 from edgenode.inference.classifier import Classifier
 from trainer.dataset import load_dataset
-from trainer.evaluate import Answers, Choice, answers_of, chosen_part
+from trainer.decided import answer_text
+from trainer.evaluate import Answers, Choice, answers_of, chosen_part, learnt_note
 from trainer.manifest import manifest_sha256
 from trainer.terminal import progress_bar
 
@@ -127,8 +128,8 @@ def comparison_json(a: Answers, b: Answers, result: Comparison) -> dict[str, Any
             {
                 "path": b.dataset.name_of(b.dataset.pictures[i]),
                 "label": b.dataset.label_text(b.dataset.pictures[i]),
-                "a": a.card.labels[int(a.probabilities[i].argmax())],
-                "b": b.card.labels[int(b.probabilities[i].argmax())],
+                "a": answer_text(a.card, a.probabilities[i]),
+                "b": answer_text(b.card, b.probabilities[i]),
             }
             for i in indices
         ]
@@ -207,8 +208,13 @@ def compare_command(
 ) -> None:
     """Say whether model B is better, equal or worse than model A on DATA. Exits with 1 when it is worse."""
     with progress_bar("reading", quiet=as_json) as progress:
-        dataset = chosen_part(load_dataset(data, progress), part)
+        whole = load_dataset(data, progress)
+    dataset = chosen_part(whole, part)
     of_a, of_b = answers_of(a, dataset), answers_of(b, dataset)
+    for name, answers in (("A", of_a), ("B", of_b)):
+        note = learnt_note(answers.card, whole, dataset)
+        if note:
+            click.echo(f"note: {name}: {note}", err=True)
     result = compare(right(of_a), right(of_b), margin / 100)
     if as_json:
         click.echo(json.dumps(comparison_json(of_a, of_b, result), indent=2, ensure_ascii=False))

@@ -12,6 +12,12 @@ GAP = 0.03
 """Accuracy on training pictures this far above validation's is learning by heart."""
 
 
+KNOWN = 0.9
+"""A model that is right on fewer of its training pictures knows nothing by heart."""
+LEARNING = 0.1
+"""A training loss that fell by more than this fraction in the second half of the epochs was still falling."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     kind: Literal["overfitting", "underfitting", "unfinished", "plateau", "small_validation", "healthy"]
@@ -32,12 +38,19 @@ def diagnose(trained: Trained, val_pictures: int) -> tuple[Finding, ...]:
     if gap > max(GAP, 2 * step):
         risen = last.val_loss > 1.1 * best.val_loss
         worse = f", and validation loss rose from {best.val_loss:.3f} to {last.val_loss:.3f}" if risen else ""
+        by_heart = best.train_accuracy >= KNOWN or risen
+        what = (
+            "it learns by heart"
+            if by_heart
+            else f"it has learnt neither well, and {_learning(trained.history)}"
+        )
+        first = "" if by_heart else _more_time(trained.history)
         findings.append(
             Finding(
                 "overfitting",
                 f"The model knows its training pictures ({best.train_accuracy:.1%}) better than new ones "
-                f"({best.val_accuracy:.1%}){worse}: it learns by heart.",
-                f"The weights of epoch {best.epoch + 1} were kept. More pictures help most; else stronger "
+                f"({best.val_accuracy:.1%}){worse}: {what}.",
+                f"The weights of epoch {best.epoch + 1} were kept. {first}More pictures help most; else stronger "
                 "augmentation, a smaller architecture, or a larger dropout.",
             )
         )
@@ -45,9 +58,10 @@ def diagnose(trained: Trained, val_pictures: int) -> tuple[Finding, ...]:
         findings.append(
             Finding(
                 "underfitting",
-                f"The model misses {1 - best.train_accuracy:.1%} even of its training pictures, and no longer learns.",
-                "Try a larger architecture, larger pictures (--size), weaker augmentation, or look for wrong labels "
-                "with `inspect`.",
+                f"The model misses {1 - best.train_accuracy:.1%} even of its training pictures, and "
+                f"{_learning(trained.history)}.",
+                f"{_more_time(trained.history)}Try a larger architecture, larger pictures (--size), weaker "
+                "augmentation, or look for wrong labels with `inspect`.",
             )
         )
     if _still_falling(trained.history) and best.epoch == last.epoch and best.val_accuracy < 1.0:
@@ -84,6 +98,25 @@ def diagnose(trained: Trained, val_pictures: int) -> tuple[Finding, ...]:
             )
         )
     return tuple(findings)
+
+
+def _learning(history: Sequence[EpochRecord]) -> str:
+    before, after = _second_half(history)
+    if after < (1.0 - LEARNING) * before:
+        return (
+            f"was still learning (training loss {before:.3f} to {after:.3f} in the second half of its epochs)"
+        )
+    return "no longer learns"
+
+
+def _more_time(history: Sequence[EpochRecord]) -> str:
+    before, after = _second_half(history)
+    return "First give it more time (--budget, --epochs). " if after < (1.0 - LEARNING) * before else ""
+
+
+def _second_half(history: Sequence[EpochRecord]) -> tuple[float, float]:
+    """Training loss at its start and its end."""
+    return history[(len(history) - 1) // 2].train_loss, history[-1].train_loss
 
 
 def _still_falling(history: Sequence[EpochRecord]) -> bool:

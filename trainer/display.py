@@ -70,7 +70,11 @@ class Display:
             due = time.monotonic() - self._last_line >= LINE_EVERY_S
             if self._bars is None and (due or done >= 1.0):
                 self._last_line = time.monotonic()
-                self.say(f"{text}, {record.elapsed_s:.0f} s, {done:.0%} of {epochs} epochs or the budget")
+                left = record.elapsed_s * (1.0 / min(max(done, 1e-3), 1.0) - 1.0)
+                self.say(
+                    f"{text}, {record.elapsed_s:.0f} s, {min(done, 1.0):.0%} of {epochs} epochs or the budget, "
+                    f"{left:.0f} s left"
+                )
         self._advance("training", text if record is not None else None, done * 1000, 1000)
 
     def _advance(self, key: str, text: str | None, done: float, total: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Callable
@@ -24,6 +25,22 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def check_writable(path: Path) -> None:
+    """Whether a file can be made at `path`, or in the nearest folder above it that is there: to be asked before hours
+    of work. Leaves nothing behind. Raises OSError naming `path`."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "is a folder; a file is wanted", str(path))
+    folder = path.parent
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    try:
+        with tempfile.TemporaryDirectory(dir=folder, prefix=f".{path.name[:60]}.") as inside:
+            if folder != path.parent:
+                (Path(inside) / path.parent.relative_to(folder)).mkdir(parents=True)
+    except OSError as error:
+        raise type(error)(error.errno, f"cannot be written: {error.strerror}", str(path)) from error
 
 
 def write_file(path: Path, data: bytes) -> None:

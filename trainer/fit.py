@@ -17,6 +17,7 @@ from edgenode.inference.card import DriftReference, ModelCard, Quantisation, Tra
 from edgenode.records import F32
 from trainer.calibrate import probabilities, temperature
 from trainer.classify import classify_with
+from trainer.decided import missed_precision
 from trainer.diagnose import Finding, diagnose
 from trainer.export import (
     CardFacts,
@@ -30,7 +31,7 @@ from trainer.int8_proof import SideBySide, correct, paired_change, proof_picture
 from trainer.learning import train_network
 from trainer.metrics import EvaluationResult, choose_abstain, choose_thresholds, evaluate_probabilities
 from trainer.onnx_graph import card_of, strip
-from trainer.options import Hooks, Trained
+from trainer.options import Hooks, Trained, TrainingInterrupted
 from trainer.preparation import Prepared, prepare_data
 from trainer.quantise import GOLDEN_TOLERANCE
 from trainer.train import logits_of
@@ -75,13 +76,27 @@ def fit(
     trained, notes = train_network(prepared, options, hooks)
     if not hooks.world.leads:
         return prepared, None
-    return prepared, finish(prepared, trained, out, options, notes)
+    return prepared, finish(prepared, trained, out, options, notes, hooks)
 
 
 def finish(
-    prepared: Prepared, trained: Trained, out: Path, options: FitOptions, notes: tuple[str, ...] = ()
+    prepared: Prepared,
+    trained: Trained,
+    out: Path,
+    options: FitOptions,
+    notes: tuple[str, ...] = (),
+    hooks: Hooks | None = None,
 ) -> Fitted:
-    """Calibrates, exports, quantises, evaluates and writes `out`. `out` changes only once all is proven."""
+    """Calibrates, exports, quantises, evaluates and writes `out`. `out` changes only once all is proven.
+
+    Raises DataError, ModelError, OSError, and TrainingInterrupted between its steps where `hooks.stop` says so.
+    """
+    hooks = hooks or Hooks()
+
+    def go_on() -> None:
+        if hooks.stop():
+            raise TrainingInterrupted(hooks.checkpoint)
+
     multi_label = prepared.dataset.task == "multi_label"
     network, val, test = trained.network, prepared.val, prepared.test
     if not len(test.labels):
@@ -101,12 +116,14 @@ def finish(
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as directory:
         float_path, int8_path = Path(directory) / "float.onnx", Path(directory) / "int8.onnx"
         export(network, float_path, facts, scale, test.images)
+        go_on()
         comparison, quantised = None, False
         if options.quantise != "never":
             train = trained.options
             proof = proof_pictures(prepared.train, val, train.augment, train.seed)
             comparison = prove_int8(float_path, int8_path, prepared.train.images, proof, options.tolerance)
             quantised = options.quantise == "always" or wins(comparison, options.tolerance)
+        go_on()
         chosen = int8_path if quantised else float_path
         (val_answers, embeddings), (test_answers, _) = (
             classify_with(chosen, part.images) for part in (val, test)
@@ -141,6 +158,7 @@ def finish(
         tolerance = GOLDEN_TOLERANCE if quantised else 1e-3
         card = write_model(graph, final, facts, scale, quantisation=quantisation, tolerance=tolerance)
         classify_with(final, test.images[:1])  # the node's own reader accepts the file as it will lie there
+        go_on()
         os.replace(final, out)
     return Fitted(
         card=card,
@@ -152,7 +170,7 @@ def finish(
         test_probabilities=test_answers,
         comparison=comparison,
         quantised=quantised,
-        notes=notes + prepared.split.notes,
+        notes=(*notes, *missed_precision(card, options.precision), *prepared.split.notes),
     )
 
 
@@ -163,11 +181,14 @@ def provenance(trained: Trained, prepared: Prepared, options: FitOptions) -> Tra
     settings |= {f"augment.{name}": value for name, value in augment.items()}
     settings |= {
         "split_seed": options.input.split_seed,
+        "required_precision": options.precision,
         "ended": trained.ended,
         "best_epoch": trained.best_epoch + 1,
     }
     if trained.network.spec.inner:
         settings["pruned_to"] = " ".join(map(str, trained.network.spec.inner))
+    if options.input.group_pattern is not None:
+        settings["group_pattern"] = options.input.group_pattern
     if options.teacher is not None:
         settings["teacher"] = options.teacher.name
     return Training(

@@ -1,4 +1,4 @@
-"""Ctrl-C asks; only a second one insists."""
+"""Ctrl-C asks; a second one insists, and still cleans up; a third ends the process."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from contextlib import contextmanager
 
 @contextmanager
 def stop_on_signal() -> Iterator[Callable[[], bool]]:
-    """A function that says whether SIGINT or SIGTERM came; a second one ends the process at once."""
+    """A function that says whether SIGINT or SIGTERM came. A second one raises KeyboardInterrupt, so that half
+    written files are taken away; a third ends the process at once."""
     asked = False
 
     def handler(number: int, _frame: object) -> None:
         nonlocal asked
         if asked:
             signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
+            raise KeyboardInterrupt
         asked = True
 
     before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -13,6 +13,7 @@ from trainer.networks import Network, NetworkSpec
 from trainer.options import EpochRecord, Hooks, Trained, TrainingInterrupted, TrainOptions
 from trainer.preparation import Prepared
 from trainer.prune import prune
+from trainer.run_state import keep_pruned
 from trainer.train import logits_of, train
 
 FINE_TUNE = 0.3
@@ -23,7 +24,13 @@ def train_network(prepared: Prepared, options: FitOptions, hooks: Hooks) -> tupl
     """The training alone, and what was decided on the way. Raises DataError, ModelError, TrainingInterrupted."""
     height, width, channels = prepared.input.shape
     spec = NetworkSpec(options.train.architecture, len(prepared.dataset.labels), height, width, channels)
-    note = {"labels": "\n".join(prepared.dataset.labels), "input": prepared.input.model_dump_json()}
+    note = {
+        "labels": "\n".join(prepared.dataset.labels),
+        "input": prepared.input.model_dump_json(),
+        "split_seed": str(options.input.split_seed),
+        "group_pattern": options.input.group_pattern or "",
+        "teacher": options.teacher.name if options.teacher is not None else "",
+    }
     hooks = replace(hooks, note={**note, "manifest_sha256": prepared.manifest_sha256, **hooks.note})
     budget = options.train.budget_s
     if options.prune and budget is not None:
@@ -43,7 +50,10 @@ def _and_pruned(
     """The pruned and fine-tuned training where that was asked for and keeps accuracy, else the plain one; and a
     line that says which."""
     trained = train(spec, prepared.train, prepared.val, options.train, hooks)
+    stored = hooks.checkpoint if hooks.world.leads else None
     if not options.prune:
+        if stored is not None:
+            keep_pruned(stored, None)
         return trained, ()
     smaller = prune(trained.network, options.prune)
     fine_tuning = replace(hooks, start=smaller.state_dict(), checkpoint=None)
@@ -58,9 +68,13 @@ def _and_pruned(
     shown = (
         f"pruning {options.prune:.0%} of the inner channels: validation accuracy {before:.2%} → {after:.2%}"
     )
-    if after < before - options.tolerance - 1e-9:
+    kept = after >= before - options.tolerance - 1e-9
+    joined = _joined(trained, tuned)
+    if stored is not None:
+        keep_pruned(stored, joined if kept else None)
+    if not kept:
         return trained, (f"{shown}; not kept",)
-    return _joined(trained, tuned), (f"{shown}; kept, channels {' '.join(map(str, smaller.spec.inner))}",)
+    return joined, (f"{shown}; kept, channels {' '.join(map(str, smaller.spec.inner))}",)
 
 
 def _tuning(options: TrainOptions, trained: Trained) -> TrainOptions:

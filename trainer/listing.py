@@ -2,7 +2,8 @@
 
 Class folders `root/LABEL/…` (folders starting with `.` or `_` are skipped); the same under `train/ val/
 test/`; a CSV manifest `path,label[,group][,split]`; a multi-label manifest `path,labels[,group][,split]`
-with `;` between labels, or one 0/1 column a label.
+with `;` between labels, or one 0/1 column a label. Tables may be separated by commas, tabs or (as spreadsheets do
+where the comma is decimal) semicolons.
 """
 
 from __future__ import annotations
@@ -113,9 +114,10 @@ def _table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as UTF-8 text: {error}") from error
+        raise DataError(f"{path}: cannot be read as UTF-8 text, save it as such: {error}") from error
     first = text.split("\n", 1)[0]
-    reader = csv.DictReader(text.splitlines(), delimiter="\t" if "\t" in first else ",", restval="")
+    between = "\t" if "\t" in first else ";" if ";" in first and "," not in first else ","
+    reader = csv.DictReader(text.splitlines(), delimiter=between, restval="")
     columns = [name.strip() for name in reader.fieldnames or []]
     reader.fieldnames = columns
     try:
@@ -149,6 +151,8 @@ def _manifest(path: Path) -> Listing:
         if not where:
             problems.append(Problem("bad_row", f"row {number}", f"row {number}: names no picture; left out"))
             continue
+        if "\\" in where and not (root / where).exists():
+            where = where.replace("\\", "/")
         entry = Entry(root / where, labels, row.get("group", ""), part)
         before = found.get(entry.path)
         if before is None:

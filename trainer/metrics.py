@@ -10,9 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgenode.errors import DataError
-from edgenode.inference.card import ClassScore, Evaluation, Interval
+from edgenode.inference.card import Bin, ClassScore, Evaluation, Interval
 from edgenode.records import F32
-from trainer.curves import Reliability, RiskCoverage, auc, confidences, reliability, risk_coverage
+from trainer.curves import (
+    ByChance,
+    Reliability,
+    RiskCoverage,
+    auc,
+    auc_interval,
+    confidences,
+    ece_by_chance,
+    reliability,
+    risk_coverage,
+)
 from trainer.labelled import Task
 from trainer.thresholds import choose_abstain, choose_thresholds, presence
 
@@ -23,6 +33,7 @@ __all__ = [
     "choose_thresholds",
     "confident_wrongs",
     "evaluate_probabilities",
+    "share_interval",
 ]
 
 _CHUNK = 2_000_000
@@ -45,14 +56,17 @@ class EvaluationResult:
     accuracy: Interval
     balanced_accuracy: Interval
     macro_f1: Interval
-    macro_precision: float
-    macro_recall: float
-    macro_auc: float | None
+    macro_precision: Interval
+    macro_recall: Interval
+    macro_auc: Interval | None
     exact_match: float
     per_class: tuple[ClassScore, ...]
     confusion: NDArray[np.int64]
     """[K, K], rows the truth, columns the answer; for several labels [K, 2, 2]: absent and present."""
+    tables: NDArray[np.int64]
+    """[K, 2, 2]: each label's decisions, rows absent and present in truth, columns in the answer."""
     reliability: Reliability
+    ece_by_chance: ByChance
     risk_coverage: RiskCoverage
     log_loss: float
     """Mean negative log-likelihood, in nats."""
@@ -73,15 +87,47 @@ class EvaluationResult:
             test_set_sha256=test_set_sha256,
             accuracy=self.accuracy,
             balanced_accuracy=self.balanced_accuracy,
-            macro_precision=self.macro_precision,
-            macro_recall=self.macro_recall,
+            macro_precision=self.macro_precision.value,
+            macro_recall=self.macro_recall.value,
             macro_f1=self.macro_f1.value,
-            macro_auc=self.macro_auc,
+            macro_auc=None if self.macro_auc is None else self.macro_auc.value,
             per_class=list(self.per_class),
             ece=self.ece,
             ece_uncalibrated=ece_uncalibrated,
             confusion=self.confusion.tolist() if self.task == "single_label" else [],
+            ece_by_chance=round(self.ece_by_chance.median, 6),
+            ece_by_chance_95=round(self.ece_by_chance.high, 6),
+            reliability=self._bins(),
+            risk=[round(float(risk), 6) for risk in self._risk()],
         )
+
+    def precision_of(self, label: int) -> Interval | None:
+        """Of one label, with its interval (Wilson's: it holds where a bootstrap over three pictures has nothing to
+        vary). None where it was never answered."""
+        false, hit = self.tables[label, :, 1]
+        return share_interval(int(hit), int(hit + false))
+
+    def recall_of(self, label: int) -> Interval | None:
+        """The same of its recall. None where no picture has it."""
+        missed, hit = self.tables[label, 1]
+        return share_interval(int(hit), int(hit + missed))
+
+    def _bins(self) -> list[Bin]:
+        bins = self.reliability
+        filled = np.nonzero(bins.count)[0]
+        return [
+            Bin(
+                answers=int(bins.count[i]),
+                confidence=round(min(1.0, float(bins.confidence[i])), 6),
+                right=round(float(bins.accuracy[i]), 6),
+            )
+            for i in filled
+        ]
+
+    def _risk(self) -> NDArray[np.float64]:
+        curve = self.risk_coverage.risk
+        places = np.ceil(np.arange(1, 21) / 20 * len(curve)).astype(np.int64) - 1
+        return np.asarray(curve[places], dtype=np.float64)
 
 
 def evaluate_probabilities(
@@ -93,8 +139,8 @@ def evaluate_probabilities(
 ) -> EvaluationResult:
     """Everything about `probabilities` (float32 [N, K]) given the truth: int64 [N] or float [N, K].
 
-    Intervals are 95 %, by the percentile bootstrap over pictures. Raises DataError on shapes that do not
-    fit, no pictures, or answers that are not finite.
+    Intervals are 95 %, by the percentile bootstrap over pictures (of no width with `bootstrap` 0). Raises
+    DataError on shapes that do not fit, no pictures, or answers that are not finite.
     """
     count = len(label_names)
     if probabilities.ndim != 2 or probabilities.shape[1] != count or len(labels) != len(probabilities):
@@ -119,7 +165,7 @@ def evaluate_probabilities(
     areas = [auc(probabilities[:, k], truth[:, k]) for k in range(count)]
     known = [area for area in areas if area is not None]
     precision, recall, f1 = _scores(tables)
-    present = truth.any(axis=0)
+    span = auc_interval(probabilities, truth, bootstrap, rng) if bootstrap and known else None
     measure = _summary if multi else _single_summary
     value, spread = measure(tables), measure(resampled)
     return EvaluationResult(
@@ -129,9 +175,9 @@ def evaluate_probabilities(
         accuracy=_interval(value[0], spread[0]),
         balanced_accuracy=_interval(value[1], spread[1]),
         macro_f1=_interval(value[2], spread[2]),
-        macro_precision=float(precision[present].mean()) if present.any() else 0.0,
-        macro_recall=float(recall[present].mean()) if present.any() else 0.0,
-        macro_auc=float(np.mean(known)) if known else None,
+        macro_precision=_interval(value[3], spread[3]),
+        macro_recall=_interval(value[4], spread[4]),
+        macro_auc=_area(known, span),
         exact_match=float((truth == answers).all(axis=1).mean()),
         per_class=tuple(
             ClassScore(
@@ -145,7 +191,9 @@ def evaluate_probabilities(
             for k, name in enumerate(label_names)
         ),
         confusion=confusion,
+        tables=tables,
         reliability=reliability(probabilities, labels),
+        ece_by_chance=ece_by_chance(probabilities, labels),
         risk_coverage=risk_coverage(probabilities, labels),
         log_loss=_log_loss(probabilities, truth, multi),
     )
@@ -197,7 +245,7 @@ def _resample_decisions(
     total = len(truth)
     cells = [(~truth & ~answers), (~truth & answers), (truth & ~answers), (truth & answers)]
     columns = np.stack(cells, axis=-1).astype(np.float32).reshape(total, -1)
-    parts = []
+    parts = [np.zeros((0, columns.shape[1]), dtype=np.int64)]
     step = max(1, _CHUNK // total)
     for start in range(0, rounds, step):
         weights = rng.multinomial(total, np.full(total, 1.0 / total), size=min(step, rounds - start))
@@ -213,21 +261,18 @@ def _scores(
     return _ratio(hit, hit + false), _ratio(hit, hit + missed), _ratio(2 * hit, 2 * hit + false + missed)
 
 
-def _single_summary(
-    tables: NDArray[np.int64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """(accuracy, balanced accuracy, macro F1) of [..., K, 2, 2] from single-label answers."""
-    _, recall, f1 = _scores(tables)
+def _single_summary(tables: NDArray[np.int64]) -> tuple[NDArray[np.float64], ...]:
+    """(accuracy, balanced accuracy, macro F1, precision, recall) of [..., K, 2, 2] from single-label answers."""
+    precision, recall, f1 = _scores(tables)
     hits, total = tables[..., 1, 1].sum(axis=-1), tables[..., 0, :, :].sum(axis=(-2, -1))
     present = tables[..., 1, :].sum(axis=-1) > 0
-    return _ratio(hits, total), _mean_where(recall, present), _mean_where(f1, present)
+    balanced = _mean_where(recall, present)
+    return _ratio(hits, total), balanced, _mean_where(f1, present), _mean_where(precision, present), balanced
 
 
-def _summary(
-    tables: NDArray[np.int64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+def _summary(tables: NDArray[np.int64]) -> tuple[NDArray[np.float64], ...]:
     """The same from independent decisions, as the result's docstring defines them."""
-    _, recall, f1 = _scores(tables)
+    precision, recall, f1 = _scores(tables)
     absent = tables[..., 0, :].sum(axis=-1)
     present = tables[..., 1, :].sum(axis=-1)
     specificity = _ratio(tables[..., 0, 0], absent)
@@ -235,7 +280,8 @@ def _summary(
         (present > 0).astype(np.float64) + (absent > 0), 1.0
     )
     right = (tables[..., 0, 0] + tables[..., 1, 1]).sum(axis=-1)
-    return _ratio(right, tables.sum(axis=(-3, -2, -1))), both.mean(axis=-1), _mean_where(f1, present > 0)
+    means = (_mean_where(each, present > 0) for each in (f1, precision, recall))
+    return _ratio(right, tables.sum(axis=(-3, -2, -1))), both.mean(axis=-1), *means
 
 
 def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[np.float64]:
@@ -251,6 +297,24 @@ def _interval(value: NDArray[np.float64], spread: NDArray[np.float64]) -> Interv
     point = float(value)
     low, high = np.quantile(spread, (0.025, 0.975)) if spread.size else (point, point)
     return Interval(value=point, low=float(low), high=float(high))
+
+
+def share_interval(hits: int, total: int) -> Interval | None:
+    """A share with its 95 % interval (E. B. Wilson, "Probable Inference", JASA 22, 1927)."""
+    if not total:
+        return None
+    share, z = hits / total, 1.959964
+    middle = (share + z**2 / (2 * total)) / (1 + z**2 / total)
+    half = z / (1 + z**2 / total) * (share * (1 - share) / total + z**2 / (4 * total**2)) ** 0.5
+    return Interval(value=share, low=max(0.0, middle - half), high=min(1.0, middle + half))
+
+
+def _area(known: Sequence[float], span: tuple[float, float] | None) -> Interval | None:
+    if not known:
+        return None
+    mean = float(np.mean(known))
+    low, high = span or (mean, mean)
+    return Interval(value=mean, low=low, high=high)
 
 
 def _log_loss(probabilities: F32, truth: NDArray[np.bool_], multi: bool) -> float:

@@ -108,7 +108,11 @@ class TrainingInterrupted(Exception):  # noqa: N818
     """The user stopped the training; `path` holds all that was reached."""
 
     def __init__(self, path: Path | None) -> None:
-        super().__init__(f"training stopped; go on with --resume {path}" if path else "training stopped")
+        super().__init__(
+            f"stopped; {path} holds everything reached so far: the same command with --resume goes on"
+            if path
+            else "stopped"
+        )
         self.path = path
 
 

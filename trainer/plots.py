@@ -9,13 +9,16 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from trainer.decided import Abstaining
 from trainer.matplotlib_folder import keep_out_of_home
 from trainer.metrics import EvaluationResult
 
 keep_out_of_home()
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: E402
+from matplotlib.collections import PathCollection  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter  # noqa: E402
 
 _BLUE, _ORANGE, _GREY = "#1f6fb2", "#d9731a", "#8a8f98"
 _DPI = 110
@@ -51,10 +54,15 @@ def curves(history: Sequence[Epoch], best_epoch: int | None) -> bytes:
         if best_epoch is not None:
             axes.axvline(best_epoch + 1, color=_ORANGE, linewidth=1, linestyle="--", label="kept")
         axes.set_xlabel("epoch")
-        axes.set_title(what)
-    if min(min(r.train_loss, r.val_loss) for r in history) > 0:
+        axes.set_ylabel("loss, nats a picture" if what == "loss" else what)
+    losses = [loss for record in history for loss in (record.train_loss, record.val_loss)]
+    if min(losses) > 0 and max(losses) > 4 * min(losses):
         left.set_yscale("log")
-    right.legend(loc="lower right", frameon=False)
+        left.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        left.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        left.yaxis.set_minor_formatter(NullFormatter())
+    right.yaxis.set_major_formatter(PercentFormatter(1.0))
+    figure.legend(*right.get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
     return _png(figure)
 
 
@@ -87,10 +95,20 @@ def confusion(result: EvaluationResult) -> bytes:
 
 
 def reliability(result: EvaluationResult, uncalibrated: EvaluationResult | None) -> bytes:
-    """Accuracy against confidence, before and after temperature scaling, over how many answers each bin
-    holds."""
+    """Accuracy against confidence, before and after temperature scaling; the size of a dot is how many answers
+    its bin holds, and the bars are where true confidences would lie in 95 of 100 draws of as many answers."""
     figure, (axes,) = _figure(5.2, 4.6, 1)
     axes.plot([0, 1], [0, 1], color=_GREY, linewidth=1, linestyle="--")
+    held, chance = result.reliability.count > 0, result.ece_by_chance
+    axes.vlines(
+        result.reliability.confidence[held],
+        chance.low_accuracy[held],
+        chance.high_accuracy[held],
+        color=_GREY,
+        linewidth=7,
+        alpha=0.3,
+        label=f"by chance, ECE under {chance.high:.4f}",
+    )
     pairs = [(result, _BLUE, "calibrated" if uncalibrated else "model")]
     if uncalibrated is not None:
         pairs.insert(0, (uncalibrated, _ORANGE, "uncalibrated"))
@@ -103,28 +121,30 @@ def reliability(result: EvaluationResult, uncalibrated: EvaluationResult | None)
         axes.scatter(*points, s=sizes, color=colour, label=f"{name}, ECE {bins.ece:.4f}", zorder=3)
     axes.set_xlim(0, 1.02)
     axes.set_ylim(0, 1.04)
-    axes.set_xlabel("confidence (dots: share of the answers)")
-    axes.set_ylabel("right")
+    axes.set_xlabel("confidence (size of a dot: share of the answers)")
+    axes.set_ylabel("share of the answers that is right")
     legend = axes.legend(loc="upper left", frameon=False)
     for handle in legend.legend_handles:
-        handle.set_sizes([30])
+        if isinstance(handle, PathCollection):
+            handle.set_sizes([30])
     return _png(figure)
 
 
-def risk_coverage(result: EvaluationResult, abstain_below: float, confidence: Any) -> bytes:
-    """Share of wrong answers against the share of answers given, surest first; the card's abstain threshold
-    is marked. `confidence` float [N], one a picture, places the mark; None leaves it out."""
+def risk_coverage(result: EvaluationResult, without: Abstaining | None) -> bytes:
+    """Share of wrong answers against the share of answers given, surest first; where the card's abstain threshold
+    lies on it is marked."""
     curve = result.risk_coverage
     figure, (axes,) = _figure(5.2, 4.6, 1)
     axes.plot(curve.coverage, curve.risk, color=_BLUE, label=f"area {curve.aurc:.4f}")
-    if confidence is not None and abstain_below > 0:
-        kept = float(np.mean(np.asarray(confidence) >= abstain_below))
-        axes.axvline(kept, color=_ORANGE, linestyle="--", linewidth=1)
-        axes.plot([], [], color=_ORANGE, linestyle="--", label=f"abstaining below {abstain_below:.2f}")
+    if without is not None:
+        name = f"abstaining below {without.below:.2f}"
+        axes.axvline(without.given.value, color=_ORANGE, linestyle="--", linewidth=1, label=name)
     axes.set_xlim(0, 1.02)
     axes.set_ylim(0, max(0.02, 1.15 * float(curve.risk.max())))
-    axes.set_xlabel("share of answers given")
-    axes.set_ylabel("wrong among them")
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.set_xlabel("share of answers given, surest first")
+    axes.set_ylabel("share of them that is wrong")
     axes.legend(loc="upper left", frameon=False)
     return _png(figure)
 

@@ -12,31 +12,20 @@ from typing import Any
 import click
 from numpy.typing import NDArray
 
-from edgenode.errors import DataError, PictureError
+from edgenode.errors import DataError
 from edgenode.inference.card import Interval, ModelCard
-from edgenode.records import U8
+from edgenode.records import F32, U8
 from trainer import plots
 from trainer.dataset import Dataset, load_dataset
-from trainer.evaluate import Answers, Choice, answers_of, chosen_part, undone_temperature
+from trainer.decided import Abstaining, abstaining, at_thresholds, calibration_text, missed_precision
+from trainer.evaluate import Answers, Choice, answers_of, chosen_part, learnt_note, undone_temperature
 from trainer.files import write_file
 from trainer.inspection import Inspection, inspect_dataset
-from trainer.metrics import EvaluationResult, confident_wrongs, evaluate_probabilities
-from trainer.reading import read_picture
+from trainer.metrics import EvaluationResult, evaluate_probabilities
+from trainer.mistakes import Wrong, mixed_up, wrongs
 from trainer.report_page import PAGE, STYLE
-from trainer.sheets import class_sheets, file_names, fitted, jpeg, png, sheet
+from trainer.sheets import OURS, class_sheets, file_names, fitted, jpeg, png, sheet
 from trainer.terminal import progress_bar
-
-
-@dataclass(frozen=True, slots=True)
-class Wrong:
-    """A picture that was answered wrongly."""
-
-    picture: U8
-    """uint8 [h, w, 3] RGB, or grey."""
-    name: str
-    truth: str
-    answer: str
-    probability: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +37,10 @@ class ReportInputs:
     """Of the model as it is, on pictures never used for any choice."""
     uncalibrated: EvaluationResult | None = None
     """The same before temperature scaling."""
-    confidence: NDArray[Any] | None = None
-    """float [N]: the top probability of each test picture; places the abstain threshold on its curve."""
+    probabilities: F32 | None = None
+    """[N, K]: what the model answers to the pictures of `evaluation`, and"""
+    labels: NDArray[Any] | None = None
+    """their truth, int64 [N] or float32 [N, K], both in the card's order: show what thresholds give."""
     history: Sequence[plots.Epoch] = ()
     best_epoch: int | None = None
     wrongs: tuple[Wrong, ...] = ()
@@ -62,17 +53,22 @@ class ReportInputs:
     diagnosis: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     """Of the split, the choice of the input, and the like."""
+    warnings: tuple[str, ...] = ()
+    """What takes from the worth of the figures, said beside them."""
     inspection: Inspection | None = None
 
 
 def write_report(directory: Path, inputs: ReportInputs) -> Path:
-    """Writes the pictures and `index.html` into `directory`, the page last; returns the page. Raises
-    OSError."""
+    """Writes the pictures and `index.html` into `directory`, the page last, and takes away the pictures that an
+    earlier report had there and this one has not; returns the page. Raises OSError."""
     pictures = report_pictures(inputs)
     for name, data in pictures.items():
         write_file(directory / name, data)
     page = directory / "index.html"
     write_file(page, report_html(inputs, pictures).encode())
+    for name in {entry.name for entry in directory.iterdir()} - pictures.keys():
+        if OURS.fullmatch(name):
+            (directory / name).unlink()  # of an earlier report, on something else
     return page
 
 
@@ -82,7 +78,7 @@ def report_pictures(inputs: ReportInputs) -> dict[str, bytes]:
     found = {
         "confusion.png": plots.confusion(result),
         "reliability.png": plots.reliability(result, inputs.uncalibrated),
-        "risk_coverage.png": plots.risk_coverage(result, inputs.card.abstain_below, inputs.confidence),
+        "risk_coverage.png": plots.risk_coverage(result, _without(inputs)),
     }
     if inputs.history:
         found["curves.png"] = plots.curves(inputs.history, inputs.best_epoch)
@@ -94,15 +90,22 @@ def report_pictures(inputs: ReportInputs) -> dict[str, bytes]:
     return found | {names[label]: png(picture) for label, picture in inputs.class_sheets.items()}
 
 
+def _without(inputs: ReportInputs) -> Abstaining | None:
+    if inputs.probabilities is None or inputs.labels is None:
+        return None
+    return abstaining(inputs.card, inputs.probabilities, inputs.labels)
+
+
 def report_html(inputs: ReportInputs, pictures: Mapping[str, bytes]) -> str:
     """The page, with `pictures` inlined."""
     card = inputs.card
     sections = [
-        ("Result", _result(inputs.evaluation)),
+        ("Result", _result(inputs.evaluation) + _warned(inputs)),
         ("What the training says", _list(inputs.diagnosis)),
         ("Curves", _image(pictures, "curves.png")),
         ("Classes", _classes(inputs)),
-        ("Confusion", _image(pictures, "confusion.png")),
+        ("Thresholds", _thresholds(inputs)),
+        ("Confusion", _image(pictures, "confusion.png") + _mixed_up(inputs.evaluation)),
         ("Is its confidence to be believed?", _confidence(inputs, pictures)),
         ("Surest mistakes", _wrongs(inputs.wrongs)),
         ("Size and speed", _rows(inputs.quantisation)),
@@ -126,11 +129,14 @@ def _result(result: EvaluationResult) -> str:
         ("accuracy", _interval(result.accuracy)),
         ("balanced accuracy", _interval(result.balanced_accuracy)),
         ("macro F1", _interval(result.macro_f1)),
-        ("macro precision", f"<b>{result.macro_precision:.2%}</b>"),
-        ("macro recall", f"<b>{result.macro_recall:.2%}</b>"),
+        ("macro precision", _interval(result.macro_precision)),
+        ("macro recall", _interval(result.macro_recall)),
     ]
     if result.macro_auc is not None:
-        figures.append(("macro AUC", f"<b>{result.macro_auc:.4f}</b>"))
+        area = result.macro_auc
+        figures.append(
+            ("macro AUC", f"<b>{area.value:.4f}</b><small>{area.low:.4f} – {area.high:.4f}</small>")
+        )
     tiles = "".join(f"<div class=tile><span>{name}</span>{value}</div>" for name, value in figures)
     told = (
         f"{result.wrong} of {result.samples} pictures wrong; 95 % intervals by bootstrap over the pictures."
@@ -143,42 +149,88 @@ def _result(result: EvaluationResult) -> str:
     return f"<div class=tiles>{tiles}</div><p>{told}</p>"
 
 
+def _warned(inputs: ReportInputs) -> str:
+    return "".join(f"<div class=warning>{_e(warning)}</div>" for warning in inputs.warnings)
+
+
 def _interval(interval: Interval) -> str:
     return f"<b>{interval.value:.2%}</b><small>{interval.low:.2%} – {interval.high:.2%}</small>"
 
 
 def _classes(inputs: ReportInputs) -> str:
-    head = ("label", "pictures", "precision", "recall", "F1", "AUC", "present from", "until under")
-    rows = []
-    for score in inputs.evaluation.per_class:
-        threshold = inputs.card.threshold(score.label)
-        rows.append(
-            (
-                _e(score.label),
-                f"{score.support}",
-                f"{score.precision:.2%}",
-                f"{score.recall:.2%}",
-                f"{score.f1:.2%}",
-                "–" if score.auc is None else f"{score.auc:.4f}",
-                "–" if threshold is None else f"{threshold.enter:.3f}",
-                "–" if threshold is None else f"{threshold.leave:.3f}",
-            )
+    result = inputs.evaluation
+    head = ("label", "pictures", "precision", "", "recall", "", "F1", "AUC")
+    rows = [
+        (
+            _e(score.label),
+            f"{score.support}",
+            *_share(result.precision_of(k)),
+            *_share(result.recall_of(k)),
+            f"{score.f1:.2%}" if score.support else "–",
+            "–" if score.auc is None else f"{score.auc:.4f}",
         )
-    return _table(head, rows)
+        for k, score in enumerate(result.per_class)
+    ]
+    return _table(head, rows) + "<p>Intervals of a label: 95 %, Wilson's.</p>"
+
+
+def _thresholds(inputs: ReportInputs) -> str:
+    """What the card's thresholds give on the pictures of this report, beside what they gave where they were chosen."""
+    if not inputs.card.thresholds or inputs.probabilities is None or inputs.labels is None:
+        return ""
+    required = inputs.card.training.options.get("required_precision")
+    head = ("label", "present from", "until under", "on validation", "precision here", "", "recall here", "")
+    rows = [
+        (
+            _e(at.label),
+            f"{at.enter:.3f}",
+            f"{at.leave:.3f}",
+            "–" if at.promised is None else f"{at.promised:.2%}",
+            *_share(at.precision),
+            *_share(at.recall),
+        )
+        for at in at_thresholds(inputs.card, inputs.probabilities, inputs.labels)
+    ]
+    if not isinstance(required, float):
+        return _table(head, rows)
+    missed = _list(missed_precision(inputs.card, required))
+    return (
+        f"<p>Chosen on the validation part for a precision of {required:.1%}.</p>{_table(head, rows)}{missed}"
+    )
+
+
+def _share(interval: Interval | None) -> tuple[str, str]:
+    if interval is None:
+        return "–", ""
+    return f"{interval.value:.2%}", f"<small>{interval.low:.0%} – {interval.high:.0%}</small>"
+
+
+def _mixed_up(result: EvaluationResult) -> str:
+    pairs = mixed_up(result)
+    lines = [f"{truth} taken for {answer}: {count} of {of}" for truth, answer, count, of in pairs]
+    return f"<details><summary>most often mixed up</summary>{_list(lines)}</details>" if lines else ""
 
 
 def _confidence(inputs: ReportInputs, pictures: Mapping[str, bytes]) -> str:
     card, result = inputs.card, inputs.evaluation
-    before = f" (before: {inputs.uncalibrated.ece:.4f})" if inputs.uncalibrated is not None else ""
+    before = (
+        f" Before temperature scaling: {inputs.uncalibrated.ece:.4f}."
+        if inputs.uncalibrated is not None
+        else ""
+    )
     said = (
-        f"<p>Expected calibration error {result.ece:.4f}{before} in 15 equal bins; temperature "
-        f"{card.temperature:.2f}. "
+        f"<p>Expected calibration error {calibration_text(result)}, in 15 equal bins; temperature "
+        f"{card.temperature:.2f}.{before}</p>"
     )
-    said += (
-        f"Answers under {card.abstain_below:.2f} count as unknown.</p>"
-        if card.abstain_below > 0
-        else "The model always answers: no abstain threshold is set.</p>"
-    )
+    without = _without(inputs)
+    if without is not None:
+        right = _share(without.right)[0]
+        said += (
+            f"<p>Answers under {without.below:.2f} count as unknown: of these pictures {without.given.value:.1%} are "
+            f"answered, {right} of them rightly.</p>"
+        )
+    elif card.abstain_below <= 0:
+        said += "<p>The model always answers: no abstain threshold is set.</p>"
     images = _image(pictures, "reliability.png") + _image(pictures, "risk_coverage.png")
     return f"{said}<div class=pair>{images}</div>"
 
@@ -248,27 +300,6 @@ def _e(text: str) -> str:
     return html.escape(text, quote=True)
 
 
-def wrongs_of(answers: Answers, count: int = 24) -> tuple[Wrong, ...]:
-    """The most confidently wrong pictures, read from their files; one that can no longer be read is left
-    out."""
-    found = []
-    labels = answers.card.labels
-    for index in confident_wrongs(answers.probabilities, answers.labels, count):
-        picture = answers.dataset.pictures[index]
-        row = answers.probabilities[index]
-        if answers.labels.ndim == 2:
-            answer = "; ".join(labels[k] for k in (row >= 0.5).nonzero()[0]) or "none"
-        else:
-            answer = labels[int(row.argmax())]
-        try:
-            pixels = fitted(read_picture(picture.path)[0], 192)
-        except PictureError:
-            continue
-        name, truth = answers.dataset.name_of(picture), answers.dataset.label_text(picture)
-        found.append(Wrong(pixels, name, truth, answer, float(row.max())))
-    return tuple(found)
-
-
 def inputs_of(answers: Answers, whole: Dataset) -> ReportInputs:
     """What can be reported of a model file on labelled pictures, without its training."""
     card = answers.card
@@ -280,9 +311,11 @@ def inputs_of(answers: Answers, whole: Dataset) -> ReportInputs:
         uncalibrated=evaluate_probabilities(raw, answers.labels, card.labels, bootstrap=0)
         if card.temperature != 1.0
         else None,
-        confidence=None if multi else answers.probabilities.max(axis=1),
-        wrongs=wrongs_of(answers),
+        probabilities=answers.probabilities,
+        labels=answers.labels,
+        wrongs=wrongs(card, answers.dataset, answers.probabilities, answers.labels),
         class_sheets=class_sheets(whole),
+        warnings=tuple(filter(None, [learnt_note(card, whole, answers.dataset)])),
         inspection=inspect_dataset(whole),
     )
 

@@ -15,7 +15,10 @@ from trainer import checkpoint
 from trainer.architectures import build
 from trainer.networks import Network, NetworkSpec
 from trainer.optimisation import MovingAverage
-from trainer.options import Ending, EpochRecord, TrainOptions
+from trainer.options import Ending, EpochRecord, Trained, TrainOptions
+
+LITTLE_MORE = 0.95
+"""A training that its budget ended goes on where more is given than this: what reading took differs from run to run."""
 
 
 @dataclass(slots=True)
@@ -55,6 +58,7 @@ class Stored:
 def best_of(path: Path) -> Stored:
     """The best network in the checkpoint at `path`, in evaluation mode. Raises DataError."""
     content = checkpoint.load(path)
+    content |= content.get("pruned") or {}
     run = content["run"]
     if not run["best"]:
         raise DataError(
@@ -108,6 +112,26 @@ def save(
     checkpoint.save(path, content)
 
 
+def keep_pruned(path: Path, trained: Trained | None) -> None:
+    """Puts the pruned and tuned network into the checkpoint at `path`, for whoever exports it, beside the training it
+    came from, which a resumed training goes on with; None takes away what was there. Raises OSError, DataError."""
+    content = checkpoint.load(path)
+    if trained is None:
+        if content.pop("pruned", None) is None:
+            return
+    else:
+        run = Run(
+            elapsed_s=trained.duration_s,
+            history=list(trained.history),
+            best=dict(trained.network.state_dict()),
+            best_epoch=trained.best_epoch,
+            ended=trained.ended,
+        )
+        content["pruned"] = {"built": trained.network.spec.to_dict(), "run": asdict(run)}
+    del content["format"]
+    checkpoint.save(path, content)
+
+
 def resume(
     path: Path,
     spec: NetworkSpec,
@@ -126,7 +150,11 @@ def resume(
     optimiser.load_state_dict(content["optimiser"])
     average.state = {name: tensor.to(network.scale.device) for name, tensor in content["average"].items()}
     state = content["run"]
-    return Run(**(state | {"history": [EpochRecord(**record) for record in state["history"]]}))
+    run = Run(**(state | {"history": [EpochRecord(**record) for record in state["history"]]}))
+    more = options.budget_s is not None and run.elapsed_s < LITTLE_MORE * options.budget_s
+    if run.ended == "budget" and more:
+        run.ended = "interrupted"
+    return run
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 import cv2
@@ -15,6 +16,10 @@ from trainer.reading import read_picture
 _GAP = 4
 _PAPER = 255
 _SIDE = 96
+OURS = re.compile(
+    r"(class_\d\d+_[A-Za-z0-9_-]{0,40}|confusion|reliability|risk_coverage|curves|augmented|confident_wrongs)\.png"
+)
+"""The names of a report's pictures."""
 
 
 def class_sheets(

@@ -95,7 +95,9 @@ def train(
     saved = hooks.now()
     precise = _autocast(options.precision, device)
 
-    while run.step < steps:
+    while (
+        run.step < steps and run.ended == "interrupted"
+    ):  # what a checkpoint says has ended is not trained on
         epoch, within = divmod(run.step, steps_an_epoch)
         order = _order(options, targets, multi_label, steps_an_epoch * batch, epoch)
         elapsed = agree(hooks.now() - started, world)

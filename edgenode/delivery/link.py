@@ -330,7 +330,7 @@ class Link:
             self._ended = (f"the connection was lost ({reason})", reason.value if told else 0)
 
     def _on_answer(self, generation: int, mid: int, code: int) -> None:
-        self._reports.append(Acknowledged(generation, mid, code, reason_text(code)))
+        self._reports.append(Acknowledged(generation, mid, code, reason_text(code), self._clock.monotonic()))
 
     def _on_subscribe(
         self, client: paho.Client, _userdata: Any, mid: int, reasons: list[ReasonCode], _properties: Any

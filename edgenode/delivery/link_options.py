@@ -85,6 +85,8 @@ class Acknowledged:
     mid: int
     reason_code: int
     reason: str
+    arrived_s: float
+    """When (monotonic)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,14 @@ from functools import lru_cache
 from typing import Annotated, Final, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from edgenode.errors import ModelError
+from edgenode.inference.card_evaluation import Bin as Bin
+from edgenode.inference.card_evaluation import CardPart, Sha256, Unit
+from edgenode.inference.card_evaluation import ClassScore as ClassScore
+from edgenode.inference.card_evaluation import Evaluation as Evaluation
+from edgenode.inference.card_evaluation import Interval as Interval
 from edgenode.records import F32, U8
 
 METADATA_KEY = "edgenode.card"
@@ -21,18 +26,17 @@ MAX_CARD_CHARACTERS = 8 * 2**20
 """A confusion matrix of 1,000 labels takes 3 million."""
 CARD_VERSION: Final = 1
 COMPARED_VERSION: Final = 2
-"""Of cards that hold a comparison or an embedding reference; nodes that know version 1 alone refuse them."""
+"""Of cards that hold a comparison, an embedding reference or what of a calibration error is chance; nodes that know
+version 1 alone refuse them."""
 INPUT_NAME = "images"
 OUTPUT_NAME = "probabilities"
 EMBEDDING_NAME = "embedding"
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
-Unit = Annotated[float, Field(ge=0.0, le=1.0)]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = CardPart.model_config
 
 
 class InputSpec(_Strict):
@@ -68,42 +72,6 @@ class Threshold(_Strict):
         if self.leave > self.enter:
             raise ValueError(f"threshold of {self.label!r}: leave {self.leave} is above enter {self.enter}")
         return self
-
-
-class Interval(_Strict):
-    """A measured figure with its 95 % confidence interval (bootstrap over the test pictures)."""
-
-    value: float
-    low: float
-    high: float
-
-
-class ClassScore(_Strict):
-    label: str
-    precision: Unit
-    recall: Unit
-    f1: Unit
-    auc: Unit | None = None
-    support: Annotated[int, Field(ge=0)]
-
-
-class Evaluation(_Strict):
-    """Measured on pictures that took no part in training or in any choice."""
-
-    samples: Annotated[int, Field(ge=1)]
-    test_set_sha256: Sha256
-    accuracy: Interval
-    balanced_accuracy: Interval | None = None
-    macro_precision: Unit
-    macro_recall: Unit
-    macro_f1: Unit
-    macro_auc: Unit | None = None
-    per_class: list[ClassScore] = []
-    ece: Unit | None = None
-    """Expected calibration error after temperature scaling."""
-    ece_uncalibrated: Unit | None = None
-    confusion: list[list[int]] = []
-    """Rows are the truth, columns the answer, both in the order of the labels."""
 
 
 class Training(_Strict):
@@ -232,7 +200,10 @@ class ModelCard(_Strict):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.card_version < self.needed_version:
-            raise ValueError(f"a comparison or an embedding reference needs card_version {COMPARED_VERSION}")
+            raise ValueError(
+                "a comparison, an embedding reference or a calibration error's share of chance needs card_version "
+                f"{COMPARED_VERSION}"
+            )
         if len(set(self.labels)) != len(self.labels):
             raise ValueError("labels repeat")
         for label in self.labels:
@@ -251,7 +222,11 @@ class ModelCard(_Strict):
     @property
     def needed_version(self) -> Literal[1, 2]:
         """The lowest card version that can hold what is here."""
-        newer = self.comparison is not None or (self.drift is not None and self.drift.embedding is not None)
+        newer = (
+            self.comparison is not None
+            or (self.drift is not None and self.drift.embedding is not None)
+            or (self.evaluation is not None and self.evaluation.newer)
+        )
         return COMPARED_VERSION if newer else CARD_VERSION
 
     def threshold(self, label: str) -> Threshold | None:

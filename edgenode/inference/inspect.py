@@ -182,6 +182,7 @@ def _evaluation(evaluation: Evaluation, labels: list[str]) -> list[str]:
         ("macro F1", f"{evaluation.macro_f1:.3f}"),
         ("macro AUC", _figure(evaluation.macro_auc, missing="")),
         ("calibration error", _figure(evaluation.ece, missing="")),
+        ("of it by chance", _chance(evaluation)),
     ]
     lines += _table(summary)
     if evaluation.per_class:
@@ -196,6 +197,12 @@ def _evaluation(evaluation: Evaluation, labels: list[str]) -> list[str]:
         matrix += [(labels[i], *map(str, row)) for i, row in enumerate(evaluation.confusion)]
         lines += ["", *_columns(matrix)]
     return lines
+
+
+def _chance(evaluation: Evaluation) -> str:
+    if evaluation.ece_by_chance is None or evaluation.ece_by_chance_95 is None:
+        return ""
+    return f"{evaluation.ece_by_chance:.3f} (95 % under {evaluation.ece_by_chance_95:.3f})"
 
 
 def _table(rows: list[tuple[str, str]]) -> list[str]:

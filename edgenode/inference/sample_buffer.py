@@ -8,10 +8,11 @@ from __future__ import annotations
 import heapq
 import threading
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from edgenode.clock import Clock
+from edgenode.inference.appetite import Appetite
 from edgenode.inference.service_order import ServiceOrder
 from edgenode.records import Batch, DropReason, Sample
 
@@ -74,6 +75,7 @@ class SampleBuffer:
         self._turns: dict[str, dict[str, None]] = {}
         """All regions of each camera, the one that was served longest ago first: a dictionary keeps insertion order."""
         self._order = ServiceOrder()
+        self._appetite = Appetite()
         self._served: dict[Region, int] = {}
         """The number of the batch each region was last served in."""
         self._batches = 0
@@ -93,6 +95,27 @@ class SampleBuffer:
         """Hold up to `total` samples in all from now on, where that is more than before. Any thread."""
         with self._arrived:
             self._limits = replace(self._limits, total=max(total, self._limits.total))
+
+    def admit(self, camera: str, regions: Sequence[str]) -> Sequence[str]:
+        """Which `regions` of a new frame are worth cutting; those are offered next. All, unless samples are superseded:
+        then as many as the model will come to, those whose turn is next. The rest is counted as offered and dropped,
+        and with it what waits of it from an older frame. Called by the camera's thread."""
+        with self._arrived:
+            if self._closed or not self._order.crowded:
+                self._appetite.sated(camera)
+                return regions
+            room = self._appetite.room(camera, len(regions), dry=camera not in self._cameras)
+            if room >= len(regions):
+                return regions
+            known = self._turns.get(camera, {})
+            asked = dict.fromkeys(regions)
+            in_turn = [region for region in known if region in asked]
+            in_turn += [region for region in regions if region not in known]
+            for region in in_turn[room:]:
+                self._offered[camera, region] += 1
+                self._dropped[camera, DropReason.SURPLUS] += 1
+                self._outdate(camera, region)
+            return in_turn[:room]
 
     def offer(self, sample: Sample) -> DropReason | None:
         """Hand in one sample; returns why a sample (this one or an older one) was dropped, if one was."""
@@ -193,6 +216,15 @@ class SampleBuffer:
             return DropReason.FULL
         return None
 
+    def _outdate(self, camera: str, region: str) -> None:
+        """Drop what waits of a region whose newer sample was not made."""
+        lines = self._cameras.get(camera, {})
+        line = lines.pop(region, None)
+        while line:
+            self._drop_oldest(camera, line, DropReason.SUPERSEDED)
+        if not lines:
+            self._cameras.pop(camera, None)
+
     def _drop_oldest(self, camera: str, line: deque[_Waiting], reason: DropReason) -> None:
         line.popleft()
         self._held -= 1
@@ -201,9 +233,9 @@ class SampleBuffer:
     def _choose(self, max_batch: int, now_s: float) -> list[_Waiting]:
         self._batches += 1
         oldest_s = now_s - self._limits.max_age_s
-        order, waiting = self._order, len(self._cameras)
+        order, sharing = self._order, self._order.sharing
         line_up = [
-            (order.rank(camera, now_s - head.offered_s, waiting), camera)
+            (order.rank(camera, now_s - head.offered_s, sharing), camera)
             for camera in list(self._cameras)
             if (head := self._head(camera, oldest_s)) is not None
         ]
@@ -211,10 +243,10 @@ class SampleBuffer:
         chosen: list[_Waiting] = []
         while line_up and len(chosen) < max_batch:
             camera = line_up[0][1]
-            order.served(camera, waiting)
+            order.served(camera, sharing)
             chosen.append(self._next_of(camera))
             if (head := self._head(camera, oldest_s)) is not None:
-                rank = order.rank(camera, now_s - head.offered_s, waiting)
+                rank = order.rank(camera, now_s - head.offered_s, sharing)
                 heapq.heapreplace(line_up, (rank, camera))
             else:
                 heapq.heappop(line_up)
@@ -247,6 +279,7 @@ class SampleBuffer:
         del turns[region]
         turns[region] = None
         self._served[camera, region] = self._batches
+        self._appetite.took(camera)
         return waiting
 
     def _next_region(self, camera: str, lines: Mapping[str, object]) -> str:

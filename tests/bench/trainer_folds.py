@@ -42,6 +42,9 @@ class Row:
     accuracy: float
     auc: float | None
     ece: float
+    ece_by_chance: float
+    """The median of models whose confidences are true, on as many answers."""
+    ece_by_chance_95: float
     val_accuracy: float
     train_accuracy: float
     epochs: int
@@ -83,8 +86,10 @@ def run(text: str, options: FitOptions, parts: list[Dataset], fold: int) -> Row:
         tried=text,
         fold=fold,
         accuracy=result.accuracy.value,
-        auc=result.macro_auc,
+        auc=None if result.macro_auc is None else result.macro_auc.value,
         ece=result.ece,
+        ece_by_chance=result.ece_by_chance.median,
+        ece_by_chance_95=result.ece_by_chance.high,
         val_accuracy=best.val_accuracy,
         train_accuracy=best.train_accuracy,
         epochs=len(trained.history),

@@ -83,6 +83,9 @@ class Row:
     macro_f1: float
     auc: float | None
     ece: float
+    ece_by_chance: float
+    """The median of models whose confidences are true, on as many answers."""
+    ece_by_chance_95: float
     ece_uncalibrated: float
     temperature: float
     test_pictures: int
@@ -138,8 +141,10 @@ def run(name: str, task: Task, seed: int, data: Path, test: Path | None = None) 
             accuracy=result.accuracy.value,
             balanced_accuracy=result.balanced_accuracy.value,
             macro_f1=result.macro_f1.value,
-            auc=result.macro_auc,
+            auc=None if result.macro_auc is None else result.macro_auc.value,
             ece=result.ece,
+            ece_by_chance=result.ece_by_chance.median,
+            ece_by_chance_95=result.ece_by_chance.high,
             ece_uncalibrated=fitted.uncalibrated.ece,
             temperature=fitted.temperature,
             test_pictures=result.samples,
@@ -211,6 +216,8 @@ def medians(rows: Sequence[Row]) -> list[dict[str, Any]]:
             "accuracy",
             "auc",
             "ece",
+            "ece_by_chance",
+            "ece_by_chance_95",
             "float_accuracy",
             "int8_accuracy",
             "speedup",
@@ -250,7 +257,8 @@ def main(data: Path, tasks: str, seeds: str, test: Path | None, budget: float | 
             row = rows[-1]
             click.echo(
                 f"{name} seed {seed}: accuracy {row.accuracy:.4f} (validation {row.val_accuracy:.4f}), AUC "
-                f"{row.auc or 0:.4f}, ECE {row.ece:.4f}, INT8 {row.int8_accuracy - row.float_accuracy:+.4f}, "
+                f"{row.auc or 0:.4f}, ECE {row.ece:.4f} (by chance {row.ece_by_chance:.4f}), "
+                f"INT8 {row.int8_accuracy - row.float_accuracy:+.4f}, "
                 f"{row.speedup or 0:.2f} ×, forbidden {row.forbidden}, {row.epochs} epochs, {row.seconds} s"
             )
             content = {

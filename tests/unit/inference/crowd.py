@@ -52,6 +52,8 @@ class Answer:
 class Outcome:
     answers: list[Answer] = field(default_factory=list)
     offered: int = 0
+    cut: int = 0
+    """Samples that cameras made."""
 
     @property
     def p99_s(self) -> float:
@@ -98,9 +100,12 @@ def play(
             heapq.heappush(due, (player.phase_s + (frame + 1) / player.fps, number, frame + 1))
             if player.away[0] <= at_s < player.away[1]:
                 continue
-            for region in range(player.regions):
-                outcome.offered += at_s >= begin_s
-                buffer.offer(sample(f"c{number}", f"r{region}", frame, at_s))
+            cut = buffer.admit(f"c{number}", [f"r{region}" for region in range(player.regions)])
+            if at_s >= begin_s:
+                outcome.offered += player.regions
+                outcome.cut += len(cut)
+            for region in cut:
+                buffer.offer(sample(f"c{number}", region, frame, at_s))
         if free_s <= now_s and (batch := buffer.take(max_batch, 0.0)) is not None:
             free_s = now_s + run_s(len(batch.samples))
             if now_s >= begin_s:

@@ -40,6 +40,8 @@ def test_too_much_is_decided_as_soon_as_three_times_an_unloaded_answer(
     loaded = play(crowd(8, fps, regions), alone, seconds=5.0)
     assert loaded.offered / len(loaded.answers) >= factor
     assert loaded.p99_s <= 3.0 * unloaded.p99_s
+    assert len(loaded.answers) >= 0.98 * 5.0 / alone(1), "the model is never kept waiting"
+    assert loaded.cut <= 2.2 * len(loaded.answers), "next to nothing is cut for nobody"
     assert fairness(loaded.by_camera) >= 0.95
     assert len(loaded.by_region) == 8 * regions
     assert fairness(loaded.by_region) >= 0.8, "a sample more or less"

@@ -201,3 +201,33 @@ def test_max_wait_waits_for_a_full_batch_and_no_longer_than_that() -> None:
 def test_limits_that_hold_nothing_are_refused(limits: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="at least 1 sample"):
         BufferLimits(**limits)
+
+
+def test_regions_that_the_model_will_not_come_to_are_not_cut() -> None:
+    clock = ManualClock()
+    buffer = SampleBuffer("tiny", BufferLimits(total=100), clock)
+    names = [f"r{number}" for number in range(36)]
+    cut: list[int] = []
+    served: Counter[str] = Counter()
+    for frame in range(60):
+        wanted = buffer.admit("cam", names)
+        cut.append(len(wanted))
+        for region in wanted:
+            buffer.offer(sample("cam", region, frame, clock.monotonic()))
+        for _ in range(3):
+            batch = buffer.take(1, 0.0)
+            assert batch is not None
+            assert batch.samples[0].frame_index == frame, "nothing old is left over"
+            served[batch.samples[0].region] += 1
+            clock.advance(0.02)
+        assert_law(buffer.counts())
+    assert cut[0] == 36
+    assert max(cut[20:]) <= 6
+    assert max(served.values()) - min(served.values()) <= 1, "all regions have their turns"
+    assert buffer.counts().offered == 60 * 36
+    assert buffer.counts().dropped_by_camera["cam", DropReason.SURPLUS] >= 1500
+    while buffer.take(8, 0.0) is not None:
+        pass
+    assert len(buffer.admit("cam", names)) == 36, "the model has caught up"
+    buffer.close()
+    assert list(buffer.admit("cam", names)) == names, "offers are counted as closed"

@@ -86,6 +86,17 @@ class BufferMachine(RuleBasedStateMachine):
         if not self.held[gone[0]] and gone[0] != newcomer:
             del self.held[gone[0]]
 
+    @rule(camera=st.sampled_from("abc"), regions=st.sampled_from([["x"], ["y", "x"], ["x", "y"]]))
+    def admit(self, camera: str, regions: list[str]) -> None:
+        before = self.buffer.counts()
+        admitted = self.buffer.admit(camera, regions)
+        after = self.buffer.counts()
+        assert set(admitted) <= set(regions)
+        out = set(regions) - set(admitted)
+        assert after.offered - before.offered == len(out)
+        for region in out:
+            self.held.pop((camera, region), None)
+
     @rule(max_batch=st.integers(1, 5))
     def take(self, max_batch: int) -> None:
         oldest_s = self.clock.monotonic() - self.limits.max_age_s

@@ -17,6 +17,7 @@ from edgenode.errors import DataError
 from edgenode.inference.classifier import Classifier
 from trainer.cli import Duration, cli, main
 from trainer.dataset import Dataset, load_dataset, manifest_sha256, split
+from trainer.run_state import best_of
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -105,7 +106,7 @@ def test_an_interruption_leaves_a_checkpoint_that_can_be_exported(pictures: Path
         process.send_signal(signal.SIGINT)
         rest = lines.read()
     assert process.wait(60) == 130, rest
-    assert "go on with --resume" in rest
+    assert "--resume goes on" in rest
     result = CliRunner().invoke(
         cli, ["export", str(checkpoint), str(pictures), "--out", str(out)], catch_exceptions=False
     )
@@ -119,6 +120,81 @@ def test_an_interruption_leaves_a_checkpoint_that_can_be_exported(pictures: Path
     assert result.exit_code == 0, result.output
     with Classifier.load(tmp_path / "int8.onnx") as classifier:
         assert classifier.card.quantisation is not None
+
+
+def test_train_and_export_make_what_fit_makes_pruned_and_on_the_same_split(
+    pictures: Path, tmp_path: Path
+) -> None:
+    options = [
+        "--arch",
+        "edge-s",
+        "--epochs",
+        "3",
+        "--batch",
+        "8",
+        "--precision",
+        "float32",
+        "--prune",
+        "0.3",
+    ]
+    options += [
+        "--tolerance",
+        "100",
+        "--split-seed",
+        "5",
+        "--group-pattern",
+        r"(\d)\.png",
+        "--required-precision",
+        "1",
+    ]
+    whole, checkpoint, half = (tmp_path / name for name in ("whole.onnx", "run.checkpoint", "half.onnx"))
+    report = tmp_path / "other"
+    for arguments in (
+        ["fit", str(pictures), "--out", str(whole), "--quantise", "never", "--name", "same", *options],
+        ["train", str(pictures), "--out", str(checkpoint), *options],
+        ["export", str(checkpoint), str(pictures), "--out", str(half), "--name", "same", "--required-precision", "1",
+         "--report", str(report)],
+    ):  # fmt: skip
+        result = CliRunner().invoke(cli, arguments, catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+    assert "epoch" in (report / "index.html").read_text(encoding="utf-8")
+    cards = []
+    for path in (whole, half):
+        with Classifier.load(path) as classifier:
+            cards.append(classifier.card)
+    first, second = cards
+    assert second.training.options["pruned_to"] == first.training.options["pruned_to"]
+    assert second.golden == first.golden
+    assert second.evaluation == first.evaluation
+    assert second.training.options["group_pattern"] == r"(\d)\.png"
+
+
+def test_an_earlier_checkpoint_is_put_aside_and_a_wrong_path_costs_nothing(
+    pictures: Path, tmp_path: Path
+) -> None:
+    checkpoint = tmp_path / "run.checkpoint"
+    checkpoint.write_bytes(b"ten hours")
+    arguments = ["--out", str(checkpoint), "--arch", "edge-s", "--epochs", "1", "--batch", "8"]
+    (tmp_path / "nothing").mkdir()
+    with pytest.raises(DataError, match="no class folders"):
+        CliRunner().invoke(cli, ["train", str(tmp_path / "nothing"), *arguments], catch_exceptions=False)
+    assert checkpoint.read_bytes() == b"ten hours"
+    assert (
+        CliRunner().invoke(cli, ["train", str(pictures), *arguments], catch_exceptions=False).exit_code == 0
+    )
+    assert (tmp_path / "run.checkpoint.old").read_bytes() == b"ten hours"
+    assert best_of(checkpoint).best_epoch == 0
+
+
+@pytest.mark.parametrize("command", ["fit", "train", "export", "quantise"])
+def test_what_cannot_be_written_is_said_before_anything_is_read(
+    command: str, pictures: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    given = {"export": [str(tmp_path / "file")], "quantise": [str(tmp_path / "file")]}.get(command, [])
+    out = tmp_path / "file" / "below" / "m.onnx"
+    with pytest.raises(NotADirectoryError, match="cannot be written"):
+        CliRunner().invoke(cli, [command, *given, str(pictures), "--out", str(out)], catch_exceptions=False)
 
 
 def test_two_processes_make_the_model_that_one_makes(pictures: Path, tmp_path: Path) -> None:

@@ -150,6 +150,21 @@ def test_what_is_no_data_is_said(tmp_path: Path, what: str) -> None:
         load_dataset(tmp_path / what)
 
 
+@pytest.mark.parametrize("between", [",", ";", "\t"])
+def test_tables_made_on_windows(tmp_path: Path, between: str) -> None:
+    class_folders(tmp_path / "pictures", each=2)
+    rows = [["path", "label"]]
+    rows += [[f"pictures\\{folder}\\00{i}.png", "größer; 5 mm"] for folder in ("bad",) for i in (0, 1)]
+    rows += [["pictures\\good\\000.png", "gut"]]
+    quoted = [[f'"{cell}"' if ";" in cell else cell for cell in row] for row in rows]
+    text = "".join(f"{between.join(row)}\r\n" for row in quoted)
+    (tmp_path / "m.csv").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    dataset = load_dataset(tmp_path / "m.csv")
+    assert dataset.labels == ("größer; 5 mm", "gut")
+    assert [dataset.name_of(p) for p in dataset.pictures] == [row[0].replace("\\", "/") for row in rows[1:]]
+    assert not dataset.problems
+
+
 def test_manifest(tmp_path: Path) -> None:
     class_folders(tmp_path / "pictures", each=4)
     rows = [

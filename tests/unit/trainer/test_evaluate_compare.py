@@ -14,11 +14,12 @@ from edgenode.errors import DataError
 from edgenode.inference.classifier import Classifier
 from edgenode.rollout.judgement import gate
 from edgenode.settings import RolloutSettings
-from tests.models import file_sha256, make_model
+from tests.models import Tiny, file_sha256, make_card, make_model
 from tests.pictures_made import shades
 from trainer.compare import compare, compare_command, mcnemar
-from trainer.dataset import load_dataset
-from trainer.evaluate import answers_of, chosen_part, evaluate_command, undone_temperature
+from trainer.dataset import load_dataset, manifest_sha256
+from trainer.evaluate import answers_of, chosen_part, evaluate_command, learnt_note, undone_temperature
+from trainer.report import report_command
 
 
 def test_evaluate_a_file_as_a_node_runs_it(tmp_path: Path) -> None:
@@ -41,6 +42,48 @@ def test_evaluate_command_tells_all_as_json(tmp_path: Path) -> None:
     assert told["data"]["left_out"][0].startswith("dark/broken.png")
     text = CliRunner().invoke(evaluate_command, arguments[:2], catch_exceptions=False).output
     assert "95.24%" in text
+
+
+def several(root: Path) -> Path:
+    """A manifest of several labels a picture: dark, bright, both, none."""
+    shades(root)
+    rows = [
+        f"{label}/{i}.png,{label if i % 3 else 'bright;dark'}"
+        for label in ("dark", "bright")
+        for i in range(9)
+    ]
+    (root / "labels.csv").write_text("path,labels\r\n" + "\r\n".join([*rows, "dark/9.png,"]) + "\r\n")
+    return root / "labels.csv"
+
+
+def test_several_labels_go_through_every_command(tmp_path: Path) -> None:
+    model = make_model(tmp_path / "m.onnx", task="multi_label")
+    other = make_model(tmp_path / "n.onnx", task="multi_label", prototypes=((1.0, 1.0, 1.0), (0.0, 0.0, 0.0)))
+    data = several(tmp_path / "data")
+    told = json.loads(CliRunner().invoke(evaluate_command, [str(model), str(data), "--json"]).output)
+    assert told["evaluation"]["samples"] == 19
+    assert told["ece_by_chance"]["median"] < told["ece_by_chance"]["95"]
+    answers = {wrong["answer"] for wrong in told["confident_wrongs"]}
+    assert answers <= {"dark", "bright", "dark; bright", "none"}
+    assert "calibration error" in CliRunner().invoke(evaluate_command, [str(model), str(data)]).output
+    arguments = [str(model), str(other), str(data), "--json"]
+    told = json.loads(CliRunner().invoke(compare_command, arguments, catch_exceptions=False).output)
+    assert {picture["b"] for picture in told["lost"]} <= {"dark", "bright", "dark; bright", "none"}
+    report = [str(model), str(data), "--out", str(tmp_path / "report")]
+    assert CliRunner().invoke(report_command, report, catch_exceptions=False).exit_code == 0
+
+
+def test_figures_on_the_pictures_of_the_training_are_called_flattering(tmp_path: Path) -> None:
+    data = shades(tmp_path / "data")
+    card = make_card(Tiny())
+    seen = manifest_sha256(load_dataset(data))
+    learnt = card.model_copy(
+        update={"training": card.training.model_copy(update={"data_manifest_sha256": seen})}
+    )
+    whole = load_dataset(data)
+    assert "flatter" in learnt_note(learnt, whole, whole)
+    assert learnt_note(card, whole, whole) == ""
+    assert learnt_note(learnt, whole, whole.subset(whole.pictures[:5])) == ""
 
 
 def test_labels_the_model_does_not_know(tmp_path: Path) -> None:

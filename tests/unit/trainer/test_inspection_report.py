@@ -87,6 +87,9 @@ def test_report_page_is_whole_and_safe(tmp_path: Path) -> None:
     inputs = inputs_of(answers_of(make_model(tmp_path / "m.onnx", labels), dataset), dataset)
     assert [wrong.name for wrong in inputs.wrongs] == ["dark/wrong0.png"]
     evil = Wrong(noise(1), '<script>alert("x")</script>', "图", "<b>", 0.9)
+    (tmp_path / "report").mkdir()
+    for stale in ("curves.png", "class_07_other.png", "mine.png"):
+        (tmp_path / "report" / stale).write_bytes(b"")
     page = write_report(
         tmp_path / "report", replace(inputs, wrongs=(*inputs.wrongs, evil), augmented=noise(1)[None])
     )
@@ -97,7 +100,7 @@ def test_report_page_is_whole_and_safe(tmp_path: Path) -> None:
     names = {path.name for path in page.parent.iterdir()}
     assert names == {
         "index.html", "confusion.png", "reliability.png", "risk_coverage.png", "augmented.png",
-        "confident_wrongs.png", "class_00_bright.png", "class_01_dark.png",
+        "confident_wrongs.png", "class_00_bright.png", "class_01_dark.png", "mine.png",
     }  # fmt: skip
 
 

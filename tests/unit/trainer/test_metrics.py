@@ -10,8 +10,16 @@ from numpy.typing import NDArray
 
 from edgenode.errors import DataError
 from edgenode.records import F32
-from trainer.curves import auc, reliability, risk_coverage
-from trainer.metrics import choose_abstain, choose_thresholds, confident_wrongs, evaluate_probabilities
+from tests.models import Tiny, make_card
+from trainer.curves import auc, ece_by_chance, reliability, risk_coverage
+from trainer.decided import calibration_text, missed_precision
+from trainer.metrics import (
+    choose_abstain,
+    choose_thresholds,
+    confident_wrongs,
+    evaluate_probabilities,
+    share_interval,
+)
 
 LABELS = ("a", "b", "c")
 
@@ -34,7 +42,7 @@ def test_six_pictures_by_hand() -> None:
     assert result.confusion.tolist() == [[2, 1, 0], [0, 1, 0], [1, 0, 1]]
     assert result.accuracy.value == pytest.approx(4 / 6)
     assert result.balanced_accuracy.value == pytest.approx((2 / 3 + 1 + 1 / 2) / 3)
-    assert result.macro_precision == pytest.approx((2 / 3 + 1 / 2 + 1) / 3)
+    assert result.macro_precision.value == pytest.approx((2 / 3 + 1 / 2 + 1) / 3)
     assert [score.f1 for score in result.per_class] == pytest.approx([2 / 3, 2 / 3, 2 / 3])
     assert [score.support for score in result.per_class] == [3, 1, 2]
     assert result.wrong == 2
@@ -184,3 +192,89 @@ def test_no_abstaining_where_it_is_not_needed() -> None:
 def test_confident_wrongs_are_wrong_and_surest_first() -> None:
     probabilities = np.array([[0.9, 0.1], [0.95, 0.05], [0.4, 0.6], [0.99, 0.01]], dtype=np.float32)
     assert confident_wrongs(probabilities, np.array([1, 1, 0, 0])).tolist() == [1, 0, 2]
+
+
+def calibrated(count: int, seed: int) -> tuple[F32, NDArray[Any]]:
+    """Answers whose confidences are true: the labels are drawn from them."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(size=(count, 4)) * 2
+    raised = np.exp(logits)
+    probabilities = (raised / raised.sum(axis=1, keepdims=True)).astype(np.float32)
+    labels = (probabilities.cumsum(axis=1) > rng.random((count, 1))).argmax(axis=1)
+    return probabilities, labels
+
+
+@pytest.mark.parametrize("count", [20, 160])
+def test_what_a_true_model_shows_by_chance(count: int) -> None:
+    errors, medians, highs = [], [], []
+    for seed in range(120):
+        probabilities, labels = calibrated(count, seed)
+        chance = ece_by_chance(probabilities, labels, rounds=100)
+        errors.append(reliability(probabilities, labels).ece)
+        medians.append(chance.median)
+        highs.append(chance.high)
+    below = np.array(errors)[:, None] < np.array([medians, highs]).T
+    assert below.mean(axis=0) == pytest.approx([0.5, 0.95], abs=0.12)
+    assert np.median(medians) == pytest.approx(np.median(errors), rel=0.15)
+
+
+def test_few_answers_are_not_blamed_for_chance_and_many_are() -> None:
+    probabilities, labels = calibrated(160, 3)
+    result = evaluate_probabilities(probabilities, labels, ("a", "b", "c", "d"))
+    assert 0.03 < result.ece_by_chance.median < result.ece_by_chance.high < 0.2
+    assert "no more than chance" in calibration_text(result)
+    card = result.to_card("0" * 64)
+    assert (card.ece_by_chance, card.ece_by_chance_95) == pytest.approx(
+        (result.ece_by_chance.median, result.ece_by_chance.high), abs=1e-6
+    )
+    assert card.newer
+    assert sum(each.answers for each in card.reliability) == 160
+    assert card.risk[-1] == pytest.approx(1 - result.accuracy.value, abs=1e-6)
+    probabilities, labels = calibrated(1000, 3)
+    sharper = probabilities**3 / (probabilities**3).sum(axis=1, keepdims=True)
+    assert "more than chance explains" in calibration_text(
+        evaluate_probabilities(sharper, labels, ("a", "b", "c", "d"))
+    )
+
+
+def test_several_labels_without_a_bootstrap() -> None:
+    truth = np.array([[1, 0, 1], [0, 0, 0]], dtype=np.float32)
+    result = evaluate_probabilities(np.full((2, 3), 0.4, dtype=np.float32), truth, LABELS, bootstrap=0)
+    assert result.accuracy.low == result.accuracy.value == pytest.approx(4 / 6)
+    assert 0 < result.ece_by_chance.median < 1
+
+
+def test_interval_of_the_area_is_that_of_drawing_pictures() -> None:
+    probabilities, labels = softmax_of(120, 3, seed=5, skill=1.0)
+    area = evaluate_probabilities(probabilities, labels, LABELS).macro_auc
+    assert area is not None
+    rng, slow = np.random.default_rng(1), []
+    for _ in range(1000):
+        drawn = rng.integers(0, 120, 120)
+        slow.append(np.mean([auc(probabilities[drawn, k], labels[drawn] == k) for k in range(3)]))
+    assert (area.low, area.high) == pytest.approx(np.quantile(slow, (0.025, 0.975)), abs=0.015)
+    assert area.low < area.value < area.high
+
+
+def test_one_picture_of_a_label_is_no_certainty() -> None:
+    """Wilson's interval against the quadratic it solves: (share - p)² = z² p (1 - p) / n."""
+    for hits, total in ((1, 1), (3, 3), (0, 5), (40, 60)):
+        interval = share_interval(hits, total)
+        assert interval is not None
+        for end in (interval.low, interval.high):
+            left = (hits / total - end) ** 2
+            assert left == pytest.approx(1.959964**2 * end * (1 - end) / total, abs=1e-9) or end in (0.0, 1.0)
+    certain = share_interval(1, 1)
+    assert certain is not None
+    assert certain.low == pytest.approx(0.2065, abs=1e-3)
+    assert share_interval(0, 0) is None
+
+
+def test_a_precision_that_cannot_be_had_is_named() -> None:
+    card = make_card(Tiny(labels=("a", "b", "c")))
+    probabilities = np.array([[0.9, 0.1, 0], [0.8, 0.2, 0], [0.7, 0.3, 0], [0.2, 0.8, 0]], dtype=np.float32)
+    chosen = choose_thresholds(probabilities, np.array([1, 0, 0, 1]), ("a", "b", "c"), 0.99)
+    told = missed_precision(card.model_copy(update={"thresholds": list(chosen)}), 0.99)
+    assert len(told) == 2
+    assert "'a': no threshold gives the precision of 99.0% asked for; from 0.500 on it is 66.7%" in told[0]
+    assert "no threshold for 'c'" in told[1]

@@ -140,6 +140,22 @@ def test_a_budget_of_which_reading_took_another_part_goes_on_too(tmp_path: Path)
         train(SPEC, blobs(48, 1), blobs(15, 2), replace(options, budget_s=None), Hooks(checkpoint=path))
 
 
+def test_what_has_ended_is_not_trained_on_and_a_larger_budget_goes_on(tmp_path: Path) -> None:
+    """An interruption after the training, while exporting: the same command with --resume."""
+    path = tmp_path / "run.checkpoint"
+    parts = (blobs(48, 1), blobs(15, 2))
+    seconds = iter(range(10_000))
+    options = replace(OPTIONS, epochs=None, budget_s=20.0)
+    first = train(SPEC, *parts, options, Hooks(checkpoint=path, now=lambda: float(next(seconds))))
+    assert first.ended == "budget"
+    again = train(SPEC, *parts, replace(options, budget_s=20.5), Hooks(checkpoint=path))
+    assert (again.ended, again.history) == ("budget", first.history)
+    assert same(weights(first), weights(again))
+    longer = replace(options, budget_s=60.0)
+    on = train(SPEC, *parts, longer, Hooks(checkpoint=path, now=lambda: float(next(seconds))))
+    assert len(on.history) > len(first.history)
+
+
 @pytest.mark.filterwarnings(
     "ignore:.*copying from a non-meta parameter"
 )  # true of torch's own meta tensors only
@@ -260,6 +276,21 @@ def history(train_accuracy: list[float], val_accuracy: list[float], val_loss: li
     )
     best = int(np.argmin(val_loss))
     return Trained(build(SPEC), records, best, len(records), 1.0, "complete", OPTIONS)
+
+
+def test_a_model_that_was_still_learning_is_not_told_that_it_no_longer_learns() -> None:
+    few = history([0.4] * 10, [0.2] * 10, [3.0 - 0.02 * i for i in range(10)])
+    losses = [3.0 - 0.1 * i for i in range(10)]
+    few = replace(
+        few, history=tuple(replace(r, train_loss=t) for r, t in zip(few.history, losses, strict=True))
+    )
+    told = str(diagnose(few, 200)[0])
+    assert "still learning" in told
+    assert "more time" in told
+    assert "by heart" not in told
+    level = replace(few, history=tuple(replace(r, val_accuracy=0.4) for r in few.history))
+    assert diagnose(level, 200)[0].kind == "underfitting"
+    assert "still learning" in str(diagnose(level, 200)[0])
 
 
 def test_the_curves_are_put_into_words() -> None:
