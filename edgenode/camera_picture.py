@@ -16,7 +16,7 @@ from edgenode.settings import CameraSettings, Settings
 def camera_picture(camera: CameraSettings, base_dir: Path, at_s: float = 0.0) -> U8:
     """Open the camera and take its first good picture, of a file the one at media second `at_s`.
 
-    Raises SourceError, PictureError.
+    Raises SourceError, PictureError. Waits `read_timeout` at most for a good picture after the last good one.
     """
     options = SourceOptions(
         open_timeout_s=camera.open_timeout,
@@ -25,7 +25,9 @@ def camera_picture(camera: CameraSettings, base_dir: Path, at_s: float = 0.0) ->
         follow=False,
         base_dir=base_dir,
     )
-    source = open_source(camera.source, options, SystemClock())
+    clock = SystemClock()
+    source = open_source(camera.source, options, clock)
+    good_s = clock.monotonic()
     try:
         while True:
             try:
@@ -36,8 +38,15 @@ def camera_picture(camera: CameraSettings, base_dir: Path, at_s: float = 0.0) ->
                 ) from error
             except SourceEndedError as error:
                 raise SourceError(f"camera {camera.name}: ended before second {at_s:g}") from error
-            if not grab.corrupt and (grab.media_s is None or grab.media_s >= at_s):
-                break
+            if not grab.corrupt:
+                good_s = clock.monotonic()
+                if grab.media_s is None or grab.media_s >= at_s:
+                    break
+            elif clock.monotonic() - good_s > camera.read_timeout:
+                raise SourceError(
+                    f"camera {camera.name}: sends pictures, and none that is undamaged within "
+                    f"{camera.read_timeout:g} s"
+                )
         return Masks(camera.masks).apply(grab.rgb())
     finally:
         source.close()

@@ -16,6 +16,7 @@ from edgenode import exit_codes
 from edgenode.configuration.file import LoadedSettings
 from edgenode.errors import ConfigurationError, EdgeNodeError
 from edgenode.heap import share_heaps
+from edgenode.interpreter import share_lock
 from edgenode.node.node import Node
 from edgenode.supervision import StallAlarm, ThreadWatch, all_stacks, end_in_time, leave, patience
 from edgenode.telemetry.logs import chosen_form, log_uncaught, set_up_logging
@@ -32,6 +33,7 @@ def run_daemon(loaded: LoadedSettings, load_again: Callable[[], LoadedSettings])
     """
     faulthandler.enable()
     share_heaps()
+    share_lock()
     # the broker's password and the cameras' are in this process's memory
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     _set_up_logging(loaded)

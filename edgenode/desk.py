@@ -94,6 +94,11 @@ class DecisionDesk:
         """What each camera was said to be last, in the trace."""
         self._dirty = False
 
+    @property
+    def evidence_heartbeat_s(self) -> float:
+        """Of the thread that makes evidence pictures: events wait behind one that is never done."""
+        return self._lane.heartbeat_s
+
     def watch_drift(self, models: Mapping[str, ModelDrift]) -> None:
         """Compare what these models answer with their cards' references, from now on; a model that is watched
         already goes on with what it has seen."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
@@ -28,6 +29,8 @@ class EvidenceLane:
 
     def __init__(self, send: Callable[[Event, bytes | None], None]) -> None:
         self._send = send
+        self._begun_s: float | None = None
+        """When the lane's thread took the event at hand."""
         self._changed = threading.Condition(threading.Lock())
         self._waiting: deque[tuple[Event, Picture | None]] = deque()
         self._pictures = 0
@@ -37,6 +40,12 @@ class EvidenceLane:
         self._ended = False
         """Nobody takes from the queue any more."""
         self._thread: threading.Thread | None = None
+
+    @property
+    def heartbeat_s(self) -> float:
+        """Monotonic: when the lane's thread took what it works on, or now while it has nothing to do. Any thread."""
+        begun_s = self._begun_s
+        return time.monotonic() if begun_s is None else begun_s
 
     def put(self, event: Event, picture: Picture | None) -> None:
         """Send `event` with the JPEG that `picture` makes. One caller at a time, who keeps the order."""
@@ -81,6 +90,7 @@ class EvidenceLane:
                     return
                 event, picture = self._waiting.popleft()
                 self._busy = True
+                self._begun_s = time.monotonic()
             try:
                 self._out(event, picture)
             except Exception:
@@ -90,6 +100,7 @@ class EvidenceLane:
                 self._pictures -= picture is not None
                 picture = None  # it holds a frame
                 self._busy = False
+                self._begun_s = None
                 self._changed.notify_all()
 
     def _out(self, event: Event, picture: Picture | None) -> None:

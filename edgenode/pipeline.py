@@ -138,6 +138,12 @@ class Pipeline:
             buffer = serving.buffer if serving is not None else self._no_buffer(sample.model)
             buffer.offer(sample)
 
+    def admit(self, model: str, camera: str, regions: Sequence[str]) -> Sequence[str]:
+        """Which of these regions of a new frame `model` will come to. Called on camera threads, before they are cut."""
+        with self._routing:
+            serving = self._serving.get(model)
+            return serving.buffer.admit(camera, regions) if serving is not None else regions
+
     def camera(self, name: str) -> Camera | None:
         running = self._cameras.get(name)
         return running.camera if running is not None else None
@@ -272,7 +278,7 @@ class Pipeline:
 
     def _start_camera(self, name: str, spec: CameraSpec, key: tuple[object, ...]) -> None:
         turn = self._turns[spec.realtime].turn()
-        camera = Camera(spec, self.offer, self._observer, self._clock, turn)
+        camera = Camera(spec, self.offer, self._observer, self._clock, turn, self.admit)
         self._cameras[name] = _Running(camera, spec, key)
         self._health.watch(f"camera {name}", lambda: camera.heartbeat_s, STALL_LIMIT_S)
         camera.start()

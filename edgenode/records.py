@@ -27,6 +27,8 @@ class DropReason(StrEnum):
     """A newer sample of the same region arrived while this one waited: newest wins."""
     FULL = "full"
     """The buffer held its limit; the oldest sample of the region with the most waiting went."""
+    SURPLUS = "surplus"
+    """The model would not have come to it before the camera's next frame: it was not even cut."""
     STALE = "stale"
     """Older than the limit when its turn came."""
     CLOSED = "closed"

@@ -28,6 +28,7 @@ from edgenode.clock import SystemClock
 from edgenode.errors import EdgeNodeError
 from edgenode.inference.classifier import Classifier
 from edgenode.inference.pixels import prepare
+from edgenode.interpreter import share_lock
 from edgenode.node.node import Node
 from edgenode.records import U8
 from edgenode.settings import (
@@ -90,6 +91,7 @@ class Latency:
 
 def measure(task: LatencyTask, folder: Path) -> Latency:
     """Called on the main thread; `folder` takes the clips. Raises EdgeNodeError."""
+    share_lock()
     probe = folder / "probe.mp4"
     write_planes(_flicker(task.size, _PROBE_FPS, _PROBE_FRAMES), probe, Encoding(_PROBE_FPS))
     pictures, decode_s = _decoded(probe)

@@ -14,6 +14,7 @@ from edgenode.bench.process import rss_bytes, thread_seconds
 from edgenode.bench.rivals import Cost, Task, with_joules
 from edgenode.desk import Hooks
 from edgenode.heap import share_heaps
+from edgenode.interpreter import share_lock
 from edgenode.node.node import Node
 from edgenode.records import Prediction
 from edgenode.settings import (
@@ -34,6 +35,7 @@ _NO_PORT = 9
 def node_cost(kind: str, task: Task) -> Cost:
     """Run the node with gate `kind` for the warm-up and the measured time. Called on the main thread."""
     share_heaps()
+    share_lock()
     with tempfile.TemporaryDirectory() as state:
         run = _Run(_settings(kind, task, Path(state)), task)
         return run.measure(kind)

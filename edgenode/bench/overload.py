@@ -11,6 +11,7 @@ from pathlib import Path
 
 from edgenode.bench.bare import bare
 from edgenode.bench.rig import Load, Rig
+from edgenode.interpreter import share_lock
 
 CAMERAS = 8
 _LIGHT = 0.3
@@ -45,6 +46,7 @@ class OverloadTask:
 
 def measure(task: OverloadTask, factors: tuple[float, ...]) -> Iterator[Burden]:
     """First an unloaded node, then one for each factor: eight cameras, and as many regions as it takes."""
+    share_lock()
     capacity = bare(task.model, 1, 1, min(4.0, task.seconds)).images_per_s
     for factor in (_LIGHT, *factors):
         wanted = factor * capacity

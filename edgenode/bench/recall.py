@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from edgenode.capture.frame_desk import FrameDesk
-from edgenode.capture.frame_path import FramePath, Stamp
+from edgenode.capture.frame_path import FramePath, HandOff, Stamp
 from edgenode.capture.luma import covered_cells, small_luma
 from edgenode.capture.motion import MotionGate
 from edgenode.capture.opening import open_source
@@ -89,7 +89,7 @@ class _Watched:
         cutter = RegionCutter("frame", "model", RegionSettings(), _speck)
         self._gate = gate
         self._schedule = FrameSchedule(fps)
-        self._path = FramePath(settings, (cutter,), self._offer, _Nobody(), FrameDesk(0), gate)
+        self._path = FramePath(settings, (cutter,), HandOff(self._offer), _Nobody(), FrameDesk(0), gate)
         self.used: list[float] = []
 
     def _offer(self, sample: Sample) -> None:

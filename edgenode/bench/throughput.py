@@ -15,6 +15,7 @@ from pathlib import Path
 
 from edgenode.bench.bare import Bare, bare
 from edgenode.bench.rig import Load, Reading, Rig
+from edgenode.interpreter import share_lock
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class Round:
 
 def measure(load: Load, seconds: float, rounds: int) -> Iterator[Round]:
     """`rounds` times the bare loop alone, the bare loop beside the cameras, and the node, `seconds` each."""
+    share_lock()
     for _ in range(rounds):
         alone = _bare(load, seconds)
         with tempfile.TemporaryDirectory() as state, Rig(load, Path(state), classify=False) as rig:

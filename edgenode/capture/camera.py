@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 
 from edgenode.capture.address import AddressKind, parse_address
-from edgenode.capture.camera_parts import CameraParts, CameraSpec
+from edgenode.capture.camera_parts import Admit, CameraParts, CameraSpec, everything
 from edgenode.capture.capture_thread import CaptureThread
 from edgenode.capture.frame_desk import FrameDesk
 from edgenode.capture.move_watch import MoveWatch
@@ -35,11 +35,11 @@ _DRIVER_S = 20.0
 class Camera:
     """Runs from `start` to `stop`, never gives up in between, and never raises out of its threads.
 
-    `offer` is called on the camera's thread with every sample; it must not block. Reports come from that
-    thread on change, and once a second from the process's `ticker`, so that a read that hangs is told. Every
-    frame of a live stream is read and decoded, so that no old ones pile up on the way; only due ones are
-    converted. It computes while it holds `turn`. A thread that does not come back from its source within its
-    timeouts and `limits.hung_after_s` is abandoned and replaced.
+    `offer` is called on the camera's thread with every sample, and `admit` before a frame's samples are cut; neither
+    may block. Reports come from that thread on change, and once a second from the process's `ticker`, so that a read
+    that hangs is told. Every frame of a live stream is read and decoded, so that no old ones pile up on the way; only
+    due ones are converted. It computes while it holds `turn`. A thread that does not come back from its source within
+    its timeouts and `limits.hung_after_s` is abandoned and replaced.
     """
 
     def __init__(
@@ -49,6 +49,7 @@ class Camera:
         observer: CaptureObserver,
         clock: Clock,
         turn: Turn | None = None,
+        admit: Admit = everything,
     ) -> None:
         settings = spec.settings
         self.name = settings.name
@@ -62,6 +63,7 @@ class Camera:
             board=StatusBoard(self.name, observer, clock, stale_after_s, grace_s),
             desk=FrameDesk(spec.keep_frames),
             moves=MoveWatch(spec.limits.moved_after_s) if settings.detect_moves else None,
+            admit=admit,
         )
         self._turn = turn if turn is not None else Turn()
         self._hung_after_s = _hung_after_s(spec)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,6 +43,17 @@ class Pace:
     share: float = 1.0
 
 
+Admit = Callable[[str, str, Sequence[str]], Sequence[str]]
+"""(model, camera, its regions of a new frame for that model) to those that are worth cutting; all that are cut are
+offered."""
+
+
+def everything(model: str, camera: str, regions: Sequence[str]) -> Sequence[str]:
+    """An `Admit` of a model that keeps up."""
+    del model, camera
+    return regions
+
+
 @dataclass(frozen=True, slots=True)
 class CameraParts:
     """Outlives a camera's threads. All of it is thread-safe, but for `moves`, which the thread at work uses."""
@@ -54,4 +65,5 @@ class CameraParts:
     board: StatusBoard
     desk: FrameDesk
     moves: MoveWatch | None
+    admit: Admit = everything
     pace: Pace = field(default_factory=Pace)

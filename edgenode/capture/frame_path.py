@@ -10,6 +10,7 @@ from datetime import datetime
 
 import numpy as np
 
+from edgenode.capture.camera_parts import Admit, everything
 from edgenode.capture.frame_desk import FrameDesk
 from edgenode.capture.frame_picture import FramePicture
 from edgenode.capture.luma import covered_cells, small_luma, small_luma_of_plane
@@ -47,6 +48,15 @@ class Outcome:
     distrust: Distrust | None
 
 
+@dataclass(frozen=True, slots=True)
+class HandOff:
+    """What a frame's samples are given to."""
+
+    offer: Callable[[Sample], None]
+    admit: Admit = everything
+    """Which regions are worth cutting."""
+
+
 class FramePath:
     """Used by the camera thread alone. Order: masks before everything else that sees the picture."""
 
@@ -54,14 +64,18 @@ class FramePath:
         self,
         settings: CameraSettings,
         cutters: tuple[RegionCutter, ...],
-        offer: Callable[[Sample], None],
+        hand_off: HandOff,
         observer: CaptureObserver,
         desk: FrameDesk,
         packets: PacketGate | None = None,
     ) -> None:
         self._camera = settings.name
         self._cutters = cutters
-        self._offer = offer
+        self._offer = hand_off.offer
+        self._admit = hand_off.admit
+        self._of_model: dict[str, list[str]] = {}
+        for cutter in cutters:
+            self._of_model.setdefault(cutter.model, []).append(cutter.name)
         self._observer = observer
         self._desk = desk
         self._masks = Masks(settings.masks)
@@ -134,7 +148,7 @@ class FramePath:
         passes = self._gate.passes(luma, stamp.captured_s)
         if self._packets is not None:
             idle = not self._packets.open  # a key frame now and then, to confirm the state
-            self._packets.judged(self._gate.moved, not grab.recalled)
+            self._packets.judged(self._gate.moved, not grab.recalled and self._gate.still)
             passes = passes or idle or self._packets.firm
         self.tell_gate()
         if not passes:
@@ -153,14 +167,21 @@ class FramePath:
             log.warning(
                 "camera %s: %s",
                 self._camera,
-                "packet sizes tell when something happens: the packet gate is used again"
+                "packet sizes tell when something happens: the packet gate is used"
                 if packets.trusted
-                else "packet sizes do not tell when something happens; every frame is decoded, and the "
-                "motion gate decides",
+                else "packet sizes do not tell when something happens, or have not shown it yet; every frame is "
+                "decoded, and the motion gate decides",
             )
 
     def _cut(self, picture: FramePicture, stamp: Stamp) -> None:
+        wanted = {
+            (model, region)
+            for model, regions in self._of_model.items()
+            for region in self._admit(model, self._camera, regions)
+        }
         for cutter in self._cutters:
+            if (cutter.model, cutter.name) not in wanted:
+                continue
             array = cutter.cut_planes(picture.planes) if picture.planes is not None else None
             if array is None:
                 whole = picture.rgb()

@@ -8,7 +8,7 @@ from datetime import timedelta
 from enum import Enum, auto
 
 from edgenode.capture.camera_parts import CameraParts
-from edgenode.capture.frame_path import FramePath, Outcome, Stamp
+from edgenode.capture.frame_path import FramePath, HandOff, Outcome, Stamp
 from edgenode.capture.freshness import Freshness
 from edgenode.capture.pacing import Pacing
 from edgenode.capture.packet_gate import PacketGate
@@ -70,7 +70,9 @@ class Intake:
         self._pause = pause
         self._ending = ending
         self._offer_to = parts.offer
-        self._path = FramePath(spec.settings, spec.cutters, self._offer, parts.observer, parts.desk, gate)
+        self._path = FramePath(
+            spec.settings, spec.cutters, HandOff(self._offer, parts.admit), parts.observer, parts.desk, gate
+        )
 
     def opened(self, info: SourceInfo, watch: PictureWatch | None, buffered: bool) -> None:
         """A source was opened: everything about time starts anew, and `watch` looks at its pictures.

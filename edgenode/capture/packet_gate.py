@@ -3,7 +3,8 @@
 An encoder spends bits on what changes. The gate learns how large the packets between key frames are while
 the decoded picture stands still, opens at a larger one, and stays open while packets or pictures say that
 something happens. Whether sizes tell anything differs from camera to camera (constant rate, noise): every
-beginning of motion is an outcome, caught or missed by the sizes, and a camera that misses is decoded whole.
+beginning of motion is an outcome, caught or missed by the sizes, and a camera that misses is decoded whole. So is one,
+from the first, whose encoder spends much on still pictures too, until its sizes have told some beginnings.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import numpy as np
 
 HOLD_S = 2.0
 """Open this long after the last sign, of packets or of pictures."""
+AGAIN_S = 1.0
+"""The same after the stream was opened anew: long enough for some pictures."""
 LOOK_S, DOUBTFUL_LOOK_S = 8.0, 4.0
 """A closed gate decodes a key frame this often: to confirm the state, and to see what packets did not tell. Doubtful:
 one of the last beginnings was missed. A key frame costs as much as ten other frames."""
@@ -23,10 +26,14 @@ _QUANTILE, _FACTOR, _FLOOR_BYTES = 0.98, 1.3, 64
 a row by the smallest of them: where a still packet now and then is large, motion makes all of them middling."""
 _LEARN_S, _LEARN_COUNT, _REMEMBER = 8.0, 32, 512
 """Sizes of as much still time are learnt first (5 a second), and as many are remembered: about two minutes."""
+_PLAIN = 0.03
+"""Packets of a still picture at most this part of a key frame: the encoder spends bits on what changes alone. 0.004 to
+0.02 where only the quality is given, 0.05 to 0.3 where a rate is to be kept, and there motion hides in it."""
 _INTERVAL_S = 0.2
 _SLACK_S = 1.0
 """Sizes may tell this much later (or earlier) than the picture; the kept packets make up for it."""
-_OUTCOMES, _JUDGED_FROM, _MISSES_LIMIT, _MISSES_GOOD = 20, 4, 0.2, 0.1
+_OUTCOMES, _JUDGED_FROM, _SHOWN_FROM, _MISSES_LIMIT, _MISSES_GOOD = 20, 4, 2, 0.2, 0.1
+"""Trust is lost over at least `_JUDGED_FROM` beginnings, and won over at least `_SHOWN_FROM`."""
 _AUDIT_S = 6.0
 _AUDIT_LATE = 0.05
 """Part of the pause between two audits for which the next one waits for a key frame."""
@@ -49,6 +56,7 @@ class PacketGate:
         self._threshold: float | None = None
         self._still_levels: deque[int] = deque(maxlen=_REMEMBER)
         self._level_threshold = float("inf")
+        self._keys: deque[int] = deque(maxlen=8)
         self._last = (0, 0)
         self._interval_level = 0
         self._interval_bytes = 0
@@ -86,7 +94,7 @@ class PacketGate:
     def restart(self) -> None:
         """The stream was opened anew: its times begin at 0 again. What was learnt stays."""
         self._base_s = self._time_s
-        self._stay_open(HOLD_S)
+        self._stay_open(AGAIN_S)
         self._interval_bytes = 0
 
     def demand(self) -> None:
@@ -97,7 +105,9 @@ class PacketGate:
         """A packet came. May change `open`, which is returned."""
         was_open = self.open
         self._time_s = now_s = max(self._time_s, self._base_s + time_s)
-        if not keyframe:
+        if keyframe:
+            self._keys.append(size)
+        else:
             before, last = self._last
             level = min(size, before, last)
             self._last = (last, size)
@@ -134,8 +144,9 @@ class PacketGate:
         self._looked_s = self._time_s
         return True
 
-    def judged(self, moved: bool, fresh: bool = True) -> None:
-        """A decoded frame was looked at: whether it moved. `fresh`: it belongs to the last packets."""
+    def judged(self, moved: bool, teaches: bool = True) -> None:
+        """A decoded frame was looked at: whether it moved. `teaches`: where it did not, the last packets are those of a
+        still picture: it belongs to them, and shows nothing that has only just come to rest."""
         now_s = self._time_s
         if moved:
             began = now_s - self._moved_s > HOLD_S
@@ -146,7 +157,7 @@ class PacketGate:
                     self._outcome(True)
                 else:
                     self._onset_s = now_s
-        elif fresh and now_s - self._moved_s > _SLACK_S:
+        elif teaches and now_s - self._moved_s > _SLACK_S:
             self._learn()
         self._interval_bytes = 0  # what belongs to motion must not count as still later
         self._interval_level = 0
@@ -162,7 +173,7 @@ class PacketGate:
         self._outcomes.append(caught)
         self._audited(caught)
         missed = 1.0 - sum(self._outcomes) / len(self._outcomes)
-        if len(self._outcomes) >= _JUDGED_FROM:
+        if len(self._outcomes) >= (_JUDGED_FROM if self._trusted else _SHOWN_FROM):
             self._trusted = missed <= (_MISSES_LIMIT if self._trusted else _MISSES_GOOD)
 
     def _learn(self) -> None:
@@ -176,6 +187,12 @@ class PacketGate:
         enough = len(self._still) >= _LEARN_COUNT and self._time_s >= _LEARN_S
         if enough and (self._threshold is None or self._unseen >= 20):
             self._unseen = 0
+            if self._threshold is None:
+                self._trusted = self._plain()
             self._threshold = max(_FLOOR_BYTES, _FACTOR * float(np.quantile(self._still, _QUANTILE)))
             level = _FACTOR * float(np.quantile(self._still_levels, _QUANTILE))
             self._level_threshold = max(_FLOOR_BYTES, level)
+
+    def _plain(self) -> bool:
+        """Whether still packets are so small that larger ones must tell something."""
+        return float(np.median(self._still_levels)) <= _PLAIN * float(np.median(self._keys or (0,)))

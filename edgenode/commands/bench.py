@@ -116,8 +116,10 @@ def memory_command(
 
     from edgenode.bench.rig import Load, Rig
     from edgenode.heap import share_heaps
+    from edgenode.interpreter import share_lock
 
     share_heaps()
+    share_lock()
     with material(model, clip) as (model_path, clip_path), tempfile.TemporaryDirectory() as state:
         load = Load((clip_path,), model_path, cameras=cameras, fps=5.0, realtime=True)
         with Rig(load, Path(state)) as rig:

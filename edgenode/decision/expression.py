@@ -47,7 +47,7 @@ _ARITHMETIC: dict[type[ast.operator], Callable[[float, float], float]] = {
 def named_rules(text: str) -> list[str]:
     """The rules that `text` names as rule.NAME, even if something else in it is wrong."""
     try:
-        tree = ast.parse(text.strip(), mode="eval")
+        tree = ast.parse(_in_one_line(text).strip(), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return []
     return [
@@ -55,6 +55,11 @@ def named_rules(text: str) -> list[str]:
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "rule"
     ]
+
+
+def _in_one_line(text: str) -> str:
+    """Expressions may be written over several lines, as Python would only allow within brackets."""
+    return text.replace("\n", " ").replace("\r", " ").replace("\t", " ")
 
 
 def compile_condition(text: str, world: World) -> tuple[Compiled | None, list[RuleError]]:
@@ -78,7 +83,7 @@ class Reader:
         self.mistakes: list[RuleError] = []
         self.used = Used()
         self._depth = 0
-        self._source = text.replace("\n", " ").replace("\r", " ").replace("\t", " ")
+        self._source = _in_one_line(text)
         self._indent = len(self._source) - len(self._source.lstrip())
         self._bytes = self._source.lstrip().encode()
 

@@ -297,36 +297,38 @@ def _circles(names: dict[str, list[str]]) -> list[str]:
     """One sentence for each circle of rules that name each other."""
     problems: list[str] = []
     done: set[str] = set()
-
-    def visit(name: str, path: list[str]) -> None:
-        if name in path:
-            circle = [*path[path.index(name) :], name]
-            problems.append(f"rules.{name}.when: rules name each other in a circle: {' → '.join(circle)}")
-            return
-        if name in done:
-            return
-        for each in names.get(name, []):
-            visit(each, [*path, name])
-        done.add(name)
-
-    for name in names:
-        visit(name, [])
+    for start in names:
+        path: list[str] = []
+        # a chain may be longer than Python's stack is deep
+        visits = [iter([start])]
+        while visits:
+            name = next(visits[-1], None)
+            if name is None:
+                visits.pop()
+                done.update(path[-1:])
+                del path[-1:]
+            elif name in path:
+                circle = [*path[path.index(name) :], name]
+                problems.append(f"rules.{name}.when: rules name each other in a circle: {' → '.join(circle)}")
+            elif name not in done:
+                path.append(name)
+                visits.append(iter(names.get(name, [])))
     return problems
 
 
 def _in_order(rules: list[Rule]) -> list[Rule]:
-    """Rules after those they name, otherwise as configured."""
+    """Rules after those they name, otherwise as configured; no circles."""
     by_name = {rule.name: rule for rule in rules}
     ordered: dict[str, Rule] = {}
-
-    def place(rule: Rule) -> None:
-        if rule.name not in ordered:
-            for name in rule.used.rules:
-                place(by_name[name])
-            ordered[rule.name] = rule
-
-    for rule in rules:
-        place(rule)
+    for first in rules:
+        waiting = [first]
+        while waiting:
+            rule = waiting[-1]
+            missing = [name for name in rule.used.rules if name not in ordered]
+            if missing:
+                waiting.extend(by_name[name] for name in reversed(missing))
+            else:
+                ordered.setdefault(rule.name, waiting.pop())
     return list(ordered.values())
 
 

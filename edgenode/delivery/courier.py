@@ -20,7 +20,14 @@ from edgenode.delivery.command_lanes import CommandLanes
 from edgenode.delivery.commands import CommandRequest, Gate
 from edgenode.delivery.identity import ClockCheck
 from edgenode.delivery.link import Link
-from edgenode.delivery.link_options import Acknowledged, Connected, Disconnected, Received
+from edgenode.delivery.link_options import (
+    Acknowledged,
+    Connected,
+    Disconnected,
+    LinkReport,
+    Received,
+    Rivalled,
+)
 from edgenode.delivery.mailbox import Mailbox
 from edgenode.delivery.messages import LinkHash, Origin
 from edgenode.delivery.observer import DeliveryObserver, DeliveryStatus
@@ -42,6 +49,8 @@ meanwhile sends these again: with fewer waiting, each is noted at once."""
 GOODBYE_S = 1.0
 """How long the word `stopped` may take to be acknowledged."""
 _REPEAT_LOG_S = 60.0
+RIVAL_S = 120.0
+"""So long after it was met last a second node of this name counts as gone: both come back within a minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +102,8 @@ class Courier:
         self._reason = "not connected yet"
         self._protocol = ""
         self._logged: tuple[str, float] = ("", 0.0)
+        self._rival: tuple[str, float] = ("", 0.0)
+        """In words, and when it was met last."""
         self._faults = 0
         self._dropped: Counter[str] = Counter()
         """As it was told last."""
@@ -189,7 +200,7 @@ class Courier:
         self._unsettled_s = None
         return count > 0
 
-    def _hear(self, report: Connected | Disconnected | Acknowledged | Received) -> None:
+    def _hear(self, report: LinkReport) -> None:
         if isinstance(report, Acknowledged):
             self._traffic.answered(report)
         elif isinstance(report, Received):
@@ -202,8 +213,16 @@ class Courier:
             log.info(
                 "connected to the broker with MQTT %s, %d messages at once", report.protocol, report.window
             )
+        elif isinstance(report, Rivalled):
+            self._rivalled(report)
         else:
             self._disconnected(report)
+
+    def _rivalled(self, report: Rivalled) -> None:
+        self._rival = (report.reason, self._clock.monotonic())
+        self._observer.rivalled()
+        self._ticked_s = -TICK_S
+        self._log_once(logging.ERROR, report.reason)
 
     def _disconnected(self, report: Disconnected) -> None:
         self._traffic.end()
@@ -214,11 +233,15 @@ class Courier:
             return
         if report.was_connected:
             self._repeat()
+        self._log_once(logging.ERROR if report.lasting else logging.WARNING, report.reason)
+
+    def _log_once(self, level: int, reason: str) -> None:
+        """A minute, while the reason stays the same."""
         now_s = self._clock.monotonic()
         said, said_s = self._logged
-        if report.reason != said or now_s - said_s >= _REPEAT_LOG_S:
-            self._logged = (report.reason, now_s)
-            log.log(logging.ERROR if report.lasting else logging.WARNING, "no broker: %s", report.reason)
+        if reason != said or now_s - said_s >= _REPEAT_LOG_S:
+            self._logged = (reason, now_s)
+            log.log(level, "no broker: %s", reason)
 
     def _repeat(self) -> None:
         """A broker that died forgot some of what it had acknowledged. One that was silent for longer than a death
@@ -270,9 +293,11 @@ class Courier:
         if counts.oldest_at is not None:
             oldest_s = max(0.0, (self._clock.now() - counts.oldest_at).total_seconds())
         mailbox = self._parts.mailbox
+        rival, met_s = self._rival
         self.status = DeliveryStatus(
             connected=self._traffic.connected,
             reason="" if self._traffic.connected else self._reason,
+            rival=rival if self._clock.monotonic() - met_s < RIVAL_S else "",
             protocol=self._protocol if self._traffic.connected else "",
             degraded=bool(self._storeroom.trouble or self._traffic.trouble),
             degraded_reason="; ".join(filter(None, (self._storeroom.trouble, self._traffic.trouble))),

@@ -25,20 +25,25 @@ from edgenode.clock import Backoff, Clock
 from edgenode.delivery.link_client import asked_for, build_client, packet_bytes
 from edgenode.delivery.link_loop import Knock, turn
 from edgenode.delivery.link_options import (
+    TAKEN_OVER,
     Acknowledged,
     Connected,
     Disconnected,
     LinkOptions,
     LinkReport,
+    Rivalled,
     Suspicion,
     failure,
     reason_text,
     received,
     refusal,
+    rivalled,
+    suspected,
     unanswered,
 )
 from edgenode.delivery.link_wire import WireClient
 from edgenode.delivery.mqtt5_properties import PackedProperties
+from edgenode.delivery.rivalry import Rivalry
 from edgenode.records import Message
 
 log = logging.getLogger(__name__)
@@ -75,6 +80,7 @@ class Link:
         self._max_packet_bytes: int | None = None
         self._is_5 = True
         self._spoke_5 = False
+        self._rivalry = Rivalry(options.instance_topic, options.boot)
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
         self.heartbeat_s = clock.monotonic()
         """Of the thread's last progress. Looking the broker's name up and a pause may take a minute."""
@@ -181,7 +187,7 @@ class Link:
                 properties=asked_for() if is_5 else None,
             )
         except Exception as error:
-            suspicion.unreachable()
+            suspicion.alone()
             reason, lasting = failure(error, self._options.mqtt)
             self._report(Disconnected(generation, reason, lasting))
             return self._pause(backoff, lasting), prefers_5
@@ -191,22 +197,32 @@ class Link:
         if lived_s is None:
             if code == 0:
                 # a proxy whose broker is away takes the connection and ends it; another node of this name does not
-                suspicion.unreachable()
+                suspicion.alone()
             return self._not_accepted(generation, reason, code, is_5, backoff)
         if self._stopping.is_set():
             self._report(Disconnected(generation, "stopped", was_connected=True))
             return 0.0, prefers_5
-        slow = suspicion.lost(lived_s, code, client.closed)
-        if slow:
-            name = self._options.client_id
-            reason = (
-                f"{reason}; the connection is lost again and again soon after it is made: is there another "
-                f"client with the client id {name!r}? Each node needs its own node.name"
-            )
+        reason, slow = self._judge(reason, code, lived_s, client.closed, suspicion)
         self._report(Disconnected(generation, reason, slow, was_connected=True))
         if lived_s >= self._options.quick_loss_s:
             backoff.reset()
         return self._pause(backoff, slow), prefers_5
+
+    def _judge(
+        self, reason: str, code: int, lived_s: float, closed: bool, suspicion: Suspicion
+    ) -> tuple[str, bool]:
+        """Why an accepted connection ended, and whether to come back slowly."""
+        rivalry, name = self._rivalry, self._options.client_id
+        rivalry.lost()
+        if rivalry.undisputed:
+            suspicion.alone()
+        slow = suspicion.lost(lived_s, code, closed)
+        if rivalry.rival and closed:
+            return rivalled(name, rivalry.rival), True
+        if code == TAKEN_OVER:
+            self._report(Rivalled(self._generation, rivalled(name)))
+            return rivalled(name), True
+        return f"{reason}; {suspected(name)}" if slow else reason, slow
 
     def _not_accepted(
         self, generation: int, reason: str, code: int, is_5: bool, backoff: Backoff
@@ -270,6 +286,7 @@ class Link:
         client = build_client(self._options, is_5, partial(self._on_answer, generation))
         client.on_connect = partial(self._on_connect, generation, is_5)
         client.on_disconnect = partial(self._on_disconnect, generation)
+        client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
         self._client = client
         self._is_5 = is_5
@@ -292,6 +309,7 @@ class Link:
         self._max_packet_bytes = getattr(properties, "MaximumPacketSize", None)
         protocol: Literal["5", "3.1.1"] = "5" if is_5 else "3.1.1"
         window = max(1, min(self._options.max_inflight, announced))
+        self._rivalry.begin(client, is_5)
         for topic in self._options.subscriptions:
             if is_5:
                 client.subscribe(
@@ -312,15 +330,20 @@ class Link:
             self._ended = (f"the connection was lost ({reason})", reason.value if told else 0)
 
     def _on_answer(self, generation: int, mid: int, code: int) -> None:
-        self._reports.append(Acknowledged(generation, mid, code, reason_text(code)))
+        self._reports.append(Acknowledged(generation, mid, code, reason_text(code), self._clock.monotonic()))
 
-    def _on_message(self, _client: Any, _userdata: Any, message: paho.MQTTMessage) -> None:
-        if len(self._reports) >= _UNREAD_REPORTS:
-            self.unread += 1
-            return
-        told = received(message)
+    def _on_subscribe(
+        self, client: paho.Client, _userdata: Any, mid: int, reasons: list[ReasonCode], _properties: Any
+    ) -> None:
+        self._rivalry.subscribed(client, mid, any(each.is_failure for each in reasons), self._is_5)
+
+    def _on_message(self, client: paho.Client, _userdata: Any, message: paho.MQTTMessage) -> None:
+        told = received(message) if len(self._reports) < _UNREAD_REPORTS else None
         if told is None:
             self.unread += 1
             return
-        self._reports.append(told)
-        self._wake.set()
+        if not self._rivalry.heard(client, told, self._is_5):
+            self._report(told)
+        elif self._rivalry.rival:
+            reason = rivalled(self._options.client_id, self._rivalry.rival)
+            self._report(Rivalled(self._generation, reason))

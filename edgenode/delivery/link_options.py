@@ -31,6 +31,10 @@ class LinkOptions:
     mqtt: MqttSettings
     will: Message
     subscriptions: tuple[str, ...] = ()
+    instance_topic: str = ""
+    """Where lives of this name tell of each other (`Rivalry`); empty: they do not."""
+    boot: str = ""
+    """Which life this one is."""
     connect_timeout_s: float = 5.0
     """For TCP and TLS, and once more for the broker's CONNACK."""
     first_pause_s: float = 1.0
@@ -66,6 +70,14 @@ class Disconnected:
 
 
 @dataclass(frozen=True, slots=True)
+class Rivalled:
+    """Another client goes by this node's name."""
+
+    generation: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Acknowledged:
     """The broker answered one QoS 1 message (or paho wrote one of QoS 0). 128 and above: it refused."""
 
@@ -73,6 +85,8 @@ class Acknowledged:
     mid: int
     reason_code: int
     reason: str
+    arrived_s: float
+    """When (monotonic)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,16 +125,17 @@ def received(message: paho.MQTTMessage) -> Received | None:
     )
 
 
-LinkReport = Connected | Disconnected | Acknowledged | Received
+LinkReport = Connected | Disconnected | Rivalled | Acknowledged | Received
 
 
 @dataclass(slots=True)
 class Suspicion:
     """Counts connections that the broker ends without a word soon after they were made, and is there all the time.
 
-    That is how two nodes of one name look to each other: each new connection ends the other's. A broker that speaks
-    MQTT 5 and says so (reason 142) needs no count. A broker that restarts looks different: between two connections
-    there are attempts that nobody answers. So does a poor network: there the silence ends the connection, or an error.
+    That is how two nodes of one name look to each other: each new connection ends the other's. It is for brokers that
+    give no reason (142) and let the node read nothing (`Rivalry`). A broker that restarts looks different: between two
+    connections there are attempts that nobody answers. So does a poor network: there the silence ends the connection,
+    or an error.
     """
 
     quick_loss_s: float
@@ -134,7 +149,8 @@ class Suspicion:
         self.losses = self.losses + 1 if closed and code == 0 and lived_s < self.quick_loss_s else 0
         return self.losses >= QUICK_LOSSES
 
-    def unreachable(self) -> None:
+    def alone(self) -> None:
+        """No second node: the broker was not there, or this one is known to have come last."""
         self.losses = 0
 
 
@@ -196,6 +212,22 @@ def refusal(code: int, name: str, mqtt: MqttSettings) -> str:
         0x84: "the broker does not speak this version of MQTT: set mqtt.protocol to auto or 3.1.1",
     }
     return advice.get(code, f"the broker refuses the connection: {name}")
+
+
+def rivalled(client_id: str, rival: str = "") -> str:
+    """What to tell an operator about a second client of this name; `rival` is its boot, where that is known."""
+    which = f" (boot {rival})" if rival else ""
+    return (
+        f"another client with the client id {client_id!r}{which} takes this node's connection: each node needs its own "
+        "node.name"
+    )
+
+
+def suspected(client_id: str) -> str:
+    return (
+        "the connection is lost again and again soon after it is made: is there another client with the client id "
+        f"{client_id!r}? Each node needs its own node.name"
+    )
 
 
 def unanswered(mqtt: MqttSettings) -> str:

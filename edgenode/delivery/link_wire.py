@@ -77,12 +77,13 @@ class WireClient(paho.Client):
         return bool(self._posted or self._unwritten) or super().want_write()
 
     def loop_write(self) -> MQTTErrorCode:
-        """Everything that the socket takes; a packet is never begun inside another."""
-        if self._pahos_turn:
+        """Everything that the socket takes; a packet is never begun inside another. paho's packets go first: what was
+        subscribed to before a message was posted has to reach the broker before it."""
+        if not self._unwritten and (self._pahos_turn or super().want_write()):
             rc = super().loop_write()
-            if rc != MQTTErrorCode.MQTT_ERR_SUCCESS or super().want_write():
+            self._pahos_turn = super().want_write()
+            if rc != MQTTErrorCode.MQTT_ERR_SUCCESS or self._pahos_turn:
                 return rc
-            self._pahos_turn = False
         while self._unwritten or self._posted:
             if not self._unwritten:
                 self._unwritten = self._chunk()

@@ -17,6 +17,7 @@ from edgenode.delivery.payloads import (
     ClockQuality,
     EventPayload,
     InfoPayload,
+    InstancePayload,
     LossRange,
     ModelPayload,
     OutboxNoticePayload,
@@ -74,6 +75,11 @@ def info_message(origin: Origin, info: JsonObject) -> Message:
     identity = {"node": origin.topics.node, "boot": origin.boot, "version": origin.version}
     extra = {key: value for key, value in info.items() if key not in (*identity, "schema", "schema_")}
     return _retained(origin.topics.info, InfoPayload.model_validate({**identity, **extra}))
+
+
+def instance_message(origin: Origin, displaced: list[str]) -> Message:
+    """What a connection leaves for a second node of this name; `delivery/rivalry.py` sends it."""
+    return _retained(origin.topics.instance, InstancePayload(boot=origin.boot, displaced=displaced))
 
 
 def camera_message(topics: Topics, report: CameraReport) -> Message:

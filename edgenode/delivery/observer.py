@@ -32,6 +32,10 @@ class DeliveryObserver(Protocol):
     def evicted(self, reason: str, count: int) -> None: ...
     def connected(self, connected: bool) -> None: ...
     def refused(self, count: int) -> None: ...
+    def rivalled(self) -> None:
+        """Another client of this node's name was met, or met again."""
+        ...
+
     def messages_dropped(self, kind: str, count: int) -> None:
         """What no outbox keeps and a full buffer lost: `state`, `classification`, `reply`, `incoming`; or `command`:
         not answered."""
@@ -47,6 +51,8 @@ class DeliveryStatus:
     connected: bool = False
     reason: str = "not connected yet"
     """Why there is no connection; empty while there is one."""
+    rival: str = ""
+    """Another client of this node's name, in words; empty while none was met lately."""
     protocol: str = ""
     degraded: bool = False
     degraded_reason: str = ""

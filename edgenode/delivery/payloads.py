@@ -74,6 +74,22 @@ class InfoPayload(Payload):
     model_config = ConfigDict(frozen=True, populate_by_name=True, serialize_by_alias=True, extra="allow")
 
 
+MAX_DISPLACED = 8
+"""Lives that `instance` remembers beside the newest: enough for as many nodes of one name to notice each other."""
+
+
+class InstancePayload(Payload):
+    """Which life of the node came last, and whose place it took: two nodes of one name notice each other by it."""
+
+    boot: Annotated[str, Field(max_length=64)]
+    """As in the node's state."""
+    displaced: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=MAX_DISPLACED)]
+    """The lives that it found here, newest first. One that finds itself in the list of another is not alone."""
+    schema_: Schema = Field(default=SCHEMA, alias="schema", serialization_alias="schema")
+
+    model_config = ConfigDict(frozen=True, populate_by_name=True, serialize_by_alias=True)
+
+
 class CameraStatePayload(Payload):
     """What a camera is doing. It is up only while the node is `online` or `degraded` too."""
 
@@ -283,6 +299,7 @@ class ReplyPayload(Payload):
 PAYLOADS: dict[str, type[Payload]] = {
     "state": StatePayload,
     "info": InfoPayload,
+    "instance": InstancePayload,
     "camera_state": CameraStatePayload,
     "region_state": RegionStatePayload,
     "classification": ClassificationPayload,

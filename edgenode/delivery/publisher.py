@@ -104,6 +104,8 @@ class Publisher:
                     longest_pause_s=options.mqtt.reconnect_pause,
                     will=state_message(self._origin, "offline", "the connection was lost", clock.now()),
                     subscriptions=(self._topics.all_commands, HOME_ASSISTANT_STATUS),
+                    instance_topic=self._topics.instance,
+                    boot=options.boot,
                 )
             ),
             clock,

@@ -43,6 +43,8 @@ BATCH_BYTES = 2 * 2**20
 """One commit's worth. The write-ahead log grows by as much: it must stay small beside the outbox's limit."""
 SENDING_SHARE = 2.0
 LONGEST_WAIT_S = 0.1
+FEW_WAITING = 50
+"""While fewer messages than this are not acknowledged yet there is next to nothing that a commit could hold up."""
 MOST_REPEATS = 2
 _NOTHING = OutboxCounts(appended=0, waiting=0, acknowledged=0, lost={}, kept=0, bytes=0, oldest_at=None)
 
@@ -91,8 +93,8 @@ class Storeroom:
     def store(self) -> None:
         """Put everything handed over on the disk, in one commit for each batch.
 
-        After a slow commit less than a full batch waits `SENDING_SHARE` times as long: the thread that waits for the
-        disk is the one that sends.
+        While many messages are to be sent, less than a full batch waits `SENDING_SHARE` times as long as a commit took:
+        the thread that waits for the disk is the one that sends.
         """
         if self._outbox is not None:
             self._steps.look(self._outbox.next_seq)
@@ -118,6 +120,8 @@ class Storeroom:
     @property
     def commit_in_s(self) -> float:
         """How long what was handed over still waits for its commit."""
+        if self.waiting < FEW_WAITING:
+            return 0.0
         return max(0.0, self._next_commit_s - self._clock.monotonic())
 
     def _due(self) -> bool:

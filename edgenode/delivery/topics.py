@@ -32,6 +32,10 @@ class Topics:
     def info(self) -> str:
         return f"{self.root}/info"
 
+    @property
+    def instance(self) -> str:
+        return f"{self.root}/instance"
+
     def camera_state(self, camera: str) -> str:
         return f"{self.root}/cameras/{camera}/state"
 

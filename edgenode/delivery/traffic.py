@@ -201,11 +201,11 @@ class Traffic:
             self._refuse(flight, report.reason)
             return
         if flight.kind == "outbox":
-            self._arrived(flight)
+            self._arrived(flight, report.arrived_s)
         elif flight.kind == "retained" and not flight.message.payload:
             self._mailbox.forgotten(flight.message)
 
-    def _arrived(self, flight: _Flight) -> None:
+    def _arrived(self, flight: _Flight, arrived_s: float) -> None:
         self.acknowledged.append(flight.seq)
         self.acknowledged_at = self._clock.now()
         self._blocks.pop(flight.message.topic, None)
@@ -214,7 +214,8 @@ class Traffic:
         if flight.message.content_type == "application/json":
             self._observer.event_delivered(1)
         if flight.captured_at is not None:
-            self._observer.ack_seconds(self._storeroom.age_s(flight.captured_at, flight.seq))
+            since_s = max(0.0, self._clock.monotonic() - arrived_s)
+            self._observer.ack_seconds(self._storeroom.age_s(flight.captured_at, flight.seq) - since_s)
 
     def _refuse(self, flight: _Flight, reason: str, backoff: Backoff | None = None) -> None:
         """The broker does not take one message: its topic rests, all others go on."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from edgenode.doctor.finding import Finding, Level
-from edgenode.errors import EdgeNodeError
+from edgenode.errors import EdgeNodeError, ProviderError
 from edgenode.inference.throughput import Effort, measure_throughput
 from edgenode.settings import Settings
 from edgenode.wiring import classifier_options, model_path
@@ -41,12 +42,18 @@ def _measured(name: str, path: Path, settings: Settings, base_dir: Path) -> tupl
     inference = settings.inference
     options = classifier_options(settings, base_dir, name)
     batches = sorted({1, inference.max_batch})
-    measured = measure_throughput(path, batches, (inference.threads,), options, _EFFORT)
+    missing = ""
+    try:
+        measured = measure_throughput(path, batches, (inference.threads,), options, _EFFORT)
+    except ProviderError as error:
+        missing = str(error)
+        options = replace(options, provider="cpu")
+        measured = measure_throughput(path, batches, (inference.threads,), options, _EFFORT)
     alone, full = measured.points[0], measured.points[-1]
     facts = {
         "version": measured.version,
         "sha256": measured.sha256,
-        "provider": inference.provider,
+        "provider": options.provider,
         "ms_per_image_alone": round(alone.run_s.median * 1000.0, 3),
         "ms_per_image_in_batch": round(full.run_s.median * 1000.0 / full.batch, 3),
         "cpu_ms_per_image": round(alone.cpu_s_per_image.median * 1000.0, 3),
@@ -57,8 +64,15 @@ def _measured(name: str, path: Path, settings: Settings, base_dir: Path) -> tupl
         f"an image alone, {facts['ms_per_image_in_batch']:.2f} in batches of {full.batch}"
     )
     level, advice = Level.OK, ""
+    if missing:
+        level = Level.WARNING
+        text += f"; on the processor, as the node would run it: {missing}"
+        advice = f'install what inference.provider = {inference.provider!r} needs, or set it to "cpu"'
     if full.run_s.median > _LONG_RUN * inference.run_timeout:
         level = Level.WARNING
         text += f"; a full batch takes {full.run_s.median:.1f} s of inference.run_timeout {inference.run_timeout:g} s"
-        advice = "a smaller inference.max_batch, a smaller model, or a longer run_timeout"
+        advice = (
+            f"{advice}; " * bool(advice)
+            + "a smaller inference.max_batch, a smaller model, or a longer run_timeout"
+        )
     return Finding(PART, name, level, text, advice, facts), alone.cpu_s_per_image.median

@@ -15,6 +15,7 @@ import numpy as np
 from edgenode.clock import Backoff, Clock, SystemClock
 from edgenode.errors import EdgeNodeError, ModelError
 from edgenode.inference.answer_lane import Answer, AnswerLane
+from edgenode.inference.batch_size import BatchSize
 from edgenode.inference.classifier import Classifier, Outputs
 from edgenode.inference.sample_buffer import SampleBuffer
 from edgenode.inference.service_record import ServiceRecord
@@ -59,7 +60,7 @@ class EngineOptions:
 
     max_batch: int = 8
     max_wait_s: float = 0.0
-    """How long to wait for a fuller batch."""
+    """How long to wait for a fuller batch. Without waiting no more are taken at once than make a sample cheaper."""
     drain_s: float = 5.0
     """How long `stop` lets it classify what is held."""
     idle_s: float = 1.0
@@ -100,6 +101,7 @@ class Engine:
         self._record = ServiceRecord(classifier.identity.sha256)
         self._follow: Follow | None = None
         self._tray = Tray()
+        self._sizes = BatchSize(self._options.max_batch)
         self._lane = AnswerLane(model, self._hand_on)
         self._running = threading.Lock()
         """Held while a batch is in the classifier: `swap` takes it to come between two batches."""
@@ -185,6 +187,7 @@ class Engine:
                 raise ModelError(f"model {self.model}: {misfit}; change it with the configuration")
             old, self._classifier = self._classifier, classifier
             self._record = ServiceRecord(classifier.identity.sha256)
+            self._sizes = BatchSize(self._options.max_batch)
         return old
 
     def _work(self) -> None:
@@ -206,14 +209,21 @@ class Engine:
         return self._buffer.counts().held == 0
 
     def _step(self) -> None:
-        # after a failure one by one, so that a sample the model cannot bear takes no other camera's along
-        limit = 1 if self._failures_in_a_row else self._options.max_batch
-        batch = self._buffer.take(limit, self._options.idle_s, self._options.max_wait_s)
-        if batch is not None:
-            self._classify(batch)
+        began_s, held, sizes = time.perf_counter(), self._buffer.held, self._sizes
+        batch = self._buffer.take(self._limit(held), self._options.idle_s, self._options.max_wait_s)
+        if batch is not None and self._classify(batch) and held:
+            sizes.ran(len(batch.samples), time.perf_counter() - began_s)
         self._heartbeat_s = self._clock.monotonic()
 
-    def _classify(self, batch: Batch) -> None:
+    def _limit(self, held: int) -> int:
+        if self._failures_in_a_row:
+            return 1  # one by one, so that a sample the model cannot bear takes no other camera's along
+        if self._options.max_wait_s > 0.0:
+            return self._options.max_batch
+        return self._sizes.limit(held, time.monotonic())
+
+    def _classify(self, batch: Batch) -> bool:
+        """Whether it was answered."""
         record = self._record
         try:
             with self._running:
@@ -223,7 +233,7 @@ class Engine:
         except Exception as error:
             record.raised(error)
             self._count_failed(batch, error)
-            return
+            return False
         infer_s = time.perf_counter() - started_s
         if self._failures_in_a_row:
             log.warning(
@@ -233,6 +243,7 @@ class Engine:
         samples = len(batch.samples)
         record.answered(samples, infer_s, samples - int(np.count_nonzero(outputs.finite)))
         self._lane.give(Answer(batch, outputs, classifier, infer_s), more=self._buffer.held > 0)
+        return True
 
     def _hand_on(self, answer: Answer) -> None:
         """All that follows a run that was answered. Called by the lane."""

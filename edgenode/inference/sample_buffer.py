@@ -5,12 +5,15 @@ The law, true at every instant: offered = taken + dropped (by reason) + held.
 
 from __future__ import annotations
 
+import heapq
 import threading
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from edgenode.clock import Clock
+from edgenode.inference.appetite import Appetite
+from edgenode.inference.service_order import ServiceOrder
 from edgenode.records import Batch, DropReason, Sample
 
 Region = tuple[str, str]
@@ -54,13 +57,12 @@ class _Waiting:
 
 
 class SampleBuffer:
-    """Bounded, newest wins, fair.
+    """Bounded, newest wins, fair, fresh.
 
     `offer` is called by any number of camera threads and never waits for the model; `take` by the model's
-    one thread. Turns go round over the cameras, and within a camera over its regions: the one that has waited longest
-    is served first, with one sample, and joins the end of the line if it has more; a newer sample takes its region's
-    place in the line, not the end. So neither a fast camera nor one of many regions can overtake another or push it
-    out, and two cameras that always have something waiting are never more than one sample apart.
+    one thread. A newer sample takes its region's place. Which camera is served next is `ServiceOrder`'s to say: equal
+    shares over time, and where more is offered than can be taken, those whose samples are young. Within a camera
+    regions have their turns: the one that was served longest ago is first.
     """
 
     def __init__(self, model: str, limits: BufferLimits, clock: Clock) -> None:
@@ -69,8 +71,11 @@ class SampleBuffer:
         self._clock = clock
         self._arrived = threading.Condition(threading.Lock())
         self._cameras: dict[str, dict[str, deque[_Waiting]]] = {}
-        """Cameras with samples waiting, each with its regions, both in the order of their turns: a dictionary keeps
-        insertion order."""
+        """Cameras with samples waiting, and what waits by region."""
+        self._turns: dict[str, dict[str, None]] = {}
+        """All regions of each camera, the one that was served longest ago first: a dictionary keeps insertion order."""
+        self._order = ServiceOrder()
+        self._appetite = Appetite()
         self._served: dict[Region, int] = {}
         """The number of the batch each region was last served in."""
         self._batches = 0
@@ -91,6 +96,27 @@ class SampleBuffer:
         with self._arrived:
             self._limits = replace(self._limits, total=max(total, self._limits.total))
 
+    def admit(self, camera: str, regions: Sequence[str]) -> Sequence[str]:
+        """Which `regions` of a new frame are worth cutting; those are offered next. All, unless samples are superseded:
+        then as many as the model will come to, those whose turn is next. The rest is counted as offered and dropped,
+        and with it what waits of it from an older frame. Called by the camera's thread."""
+        with self._arrived:
+            if self._closed or not self._order.crowded:
+                self._appetite.sated(camera)
+                return regions
+            room = self._appetite.room(camera, len(regions), dry=camera not in self._cameras)
+            if room >= len(regions):
+                return regions
+            known = self._turns.get(camera, {})
+            asked = dict.fromkeys(regions)
+            in_turn = [region for region in known if region in asked]
+            in_turn += [region for region in regions if region not in known]
+            for region in in_turn[room:]:
+                self._offered[camera, region] += 1
+                self._dropped[camera, DropReason.SURPLUS] += 1
+                self._outdate(camera, region)
+            return in_turn[:room]
+
     def offer(self, sample: Sample) -> DropReason | None:
         """Hand in one sample; returns why a sample (this one or an older one) was dropped, if one was."""
         region = (sample.camera, sample.region)
@@ -102,7 +128,11 @@ class SampleBuffer:
                 return DropReason.CLOSED
             reason = self._make_room(region)
             self._next_number += 1
-            lines = self._cameras.setdefault(sample.camera, {})
+            lines = self._cameras.get(sample.camera)
+            if lines is None:
+                lines = self._cameras[sample.camera] = {}
+                self._order.came(sample.camera)
+            self._turns.setdefault(sample.camera, {}).setdefault(sample.region)
             lines.setdefault(sample.region, deque()).append(_Waiting(sample, self._next_number, now_s))
             self._held += 1
             self._arrived.notify()
@@ -116,14 +146,17 @@ class SampleBuffer:
         closed buffer can still be taken.
         """
         with self._arrived:
-            if self._held == 0 and not self._arrived.wait_for(
-                lambda: self._held > 0 or self._closed, timeout_s
-            ):
+            waited = self._held == 0
+            if waited and not self._arrived.wait_for(lambda: self._held > 0 or self._closed, timeout_s):
                 return None
             if max_wait_s > 0:
                 self._arrived.wait_for(lambda: self._held >= max_batch or self._closed, max_wait_s)
             now_s = self._clock.monotonic()
-            chosen = self._choose(max_batch, now_s - self._limits.max_age_s)
+            chosen = self._choose(max_batch, now_s)
+            if chosen:
+                self._order.took(len(chosen), now_s, waited or max_wait_s > 0.0)
+            if self._held == 0:
+                self._order.emptied()
         if not chosen:
             return None
         chosen.sort(key=_number)
@@ -147,6 +180,7 @@ class SampleBuffer:
                 self._dropped[camera, DropReason.CLOSED] += sum(map(len, lines.values()))
             self._cameras.clear()
             self._held = 0
+            self._order.emptied()
             return discarded
 
     def counts(self) -> BufferCounts:
@@ -163,9 +197,11 @@ class SampleBuffer:
     def _make_room(self, region: Region) -> DropReason | None:
         line = self._cameras.get(region[0], {}).get(region[1])
         if line is not None and len(line) >= self._limits.per_region:
+            self._order.dropped()
             self._drop_oldest(region[0], line, DropReason.SUPERSEDED)
             return DropReason.SUPERSEDED
         if self._held >= self._limits.total:
+            self._order.dropped()
             # among equals the region served last goes: the others have the better claim to a turn
             waiting = [(camera, name) for camera, lines in self._cameras.items() for name in lines]
             loser = max(
@@ -180,40 +216,74 @@ class SampleBuffer:
             return DropReason.FULL
         return None
 
+    def _outdate(self, camera: str, region: str) -> None:
+        """Drop what waits of a region whose newer sample was not made."""
+        lines = self._cameras.get(camera, {})
+        line = lines.pop(region, None)
+        while line:
+            self._drop_oldest(camera, line, DropReason.SUPERSEDED)
+        if not lines:
+            self._cameras.pop(camera, None)
+
     def _drop_oldest(self, camera: str, line: deque[_Waiting], reason: DropReason) -> None:
         line.popleft()
         self._held -= 1
         self._dropped[camera, reason] += 1
 
-    def _choose(self, max_batch: int, oldest_s: float) -> list[_Waiting]:
+    def _choose(self, max_batch: int, now_s: float) -> list[_Waiting]:
         self._batches += 1
+        oldest_s = now_s - self._limits.max_age_s
+        order, sharing = self._order, self._order.sharing
+        line_up = [
+            (order.rank(camera, now_s - head.offered_s, sharing), camera)
+            for camera in list(self._cameras)
+            if (head := self._head(camera, oldest_s)) is not None
+        ]
+        heapq.heapify(line_up)
         chosen: list[_Waiting] = []
-        cameras = self._cameras
-        while cameras and len(chosen) < max_batch:
-            camera = next(iter(cameras))
-            lines = cameras.pop(camera)
-            if (waiting := self._next_of(camera, lines, oldest_s)) is not None:
-                chosen.append(waiting)
-            if lines:
-                cameras[camera] = lines
+        while line_up and len(chosen) < max_batch:
+            camera = line_up[0][1]
+            order.served(camera, sharing)
+            chosen.append(self._next_of(camera))
+            if (head := self._head(camera, oldest_s)) is not None:
+                rank = order.rank(camera, now_s - head.offered_s, sharing)
+                heapq.heapreplace(line_up, (rank, camera))
+            else:
+                heapq.heappop(line_up)
         self._held -= len(chosen)
         self._taken += len(chosen)
         return chosen
 
-    def _next_of(self, camera: str, lines: dict[str, deque[_Waiting]], oldest_s: float) -> _Waiting | None:
-        """The sample whose turn it is among one camera's; None where all were stale."""
+    def _head(self, camera: str, oldest_s: float) -> _Waiting | None:
+        """One camera's next sample, after those that are stale are dropped; None, and the camera gone, where all
+        were."""
+        lines = self._cameras[camera]
         while lines:
-            region = next(iter(lines))
-            line = lines.pop(region)
+            region = self._next_region(camera, lines)
+            line = lines[region]
             while line and line[0].sample.captured_s < oldest_s:
                 self._drop_oldest(camera, line, DropReason.STALE)
             if line:
-                waiting = line.popleft()
-                self._served[camera, region] = self._batches
-                if line:
-                    lines[region] = line
-                return waiting
+                return line[0]
+            del lines[region]
+        del self._cameras[camera]
         return None
+
+    def _next_of(self, camera: str) -> _Waiting:
+        """Take what `_head` showed; its region goes to the end of the camera's turns."""
+        lines, turns = self._cameras[camera], self._turns[camera]
+        region = self._next_region(camera, lines)
+        waiting = lines[region].popleft()
+        if not lines[region]:
+            del lines[region]
+        del turns[region]
+        turns[region] = None
+        self._served[camera, region] = self._batches
+        self._appetite.took(camera)
+        return waiting
+
+    def _next_region(self, camera: str, lines: Mapping[str, object]) -> str:
+        return next(region for region in self._turns[camera] if region in lines)
 
 
 def _number(waiting: _Waiting) -> int:

@@ -111,6 +111,10 @@ class Node:
         return self._reports.copy()
 
     @property
+    def state_directory(self) -> StateDirectory:
+        return self._state
+
+    @property
     def mqtt_port(self) -> int:
         return self.broker.port if self.broker is not None else self.settings.mqtt.effective_port
 

@@ -120,6 +120,7 @@ def overall_state(
     )
     health.condition("pictures", not poor, ", ".join(poor))
     health.condition("broker", delivery.connected, delivery.reason)
+    health.condition("name", not delivery.rival, delivery.rival)
     health.condition("outbox", not delivery.degraded, delivery.degraded_reason)
     report = health.report()
     return "online" if report.status is HealthStatus.OK else "degraded", "; ".join(report.reasons)

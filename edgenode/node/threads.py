@@ -22,6 +22,7 @@ def watch_threads(node: Node, http: HttpServer | None) -> None:
     node.health.watch("camera-reports", lambda: ticker.heartbeat_s, STALL_LIMIT_S)
     node.health.watch("publisher", lambda: publisher.heartbeat_s, STALL_LIMIT_S)
     node.health.watch("mqtt", lambda: publisher.link_heartbeat_s, LINK_LIMIT_S)
+    node.health.watch("evidence", lambda: node.desk.evidence_heartbeat_s, STALL_LIMIT_S)
     if http is not None:
         node.health.watch("http", lambda: http.heartbeat_s, STALL_LIMIT_S)
     watch_commands(node)

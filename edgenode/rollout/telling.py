@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+FILE = "drifting"
+"""In the state directory: the open events about drift."""
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -40,6 +43,8 @@ class Teller:
         self._new_id = Uuid7(node.clock)
         self._changes: dict[str, tuple[Change, datetime]] = {}
         self._drifting: dict[str, Event] = {}
+        """Also in the state directory: a node that is killed leaves none open for ever."""
+        self._left_open = _recalled(node.state_directory.recall(FILE))
 
     def publish(self, model: str) -> None:
         """The retained topic of `model`: what serves, its shadow, the last change."""
@@ -95,21 +100,38 @@ class Teller:
                 reason=f"model {model}: what it answers lies {worst:.2f} from its card's reference (limit {limit:g})",
             )
             self._drifting[model] = event
+            self._remember()
             log.warning("%s", event.reason)
             self._node.publisher.publish_event(event, None)
         elif open_event is not None and (worst is None or worst < 0.8 * limit):
             del self._drifting[model]
             said = "its index is gone" if worst is None else f"its index is {worst:.2f} again"
             self._node.publisher.publish_event(_ended(open_event, self._node.clock.now(), said), None)
+            self._remember()
 
     def keep(self, models: Collection[str]) -> None:
-        """Forget models but these: nobody measures their drift any more, so an event about it ends."""
+        """Forget models but these: nobody measures their drift any more, so an event about it ends. So does what a
+        life before left open: it is measured anew."""
+        for event in self._left_open:
+            said = "the node ended while it drifted; it is measured anew"
+            self._node.publisher.publish_event(_ended(event, self._node.clock.now(), said), None)
+        ended, self._left_open = bool(self._left_open), []
         for model in [name for name in self._drifting if name not in models]:
             event = self._drifting.pop(model)
             said = "it is not measured any more"
             self._node.publisher.publish_event(_ended(event, self._node.clock.now(), said), None)
+            ended = True
+        if ended:
+            self._remember()
         for model in [name for name in self._changes if name not in models]:
             del self._changes[model]
+
+    def _remember(self) -> None:
+        kept = [_recallable(event) for event in self._drifting.values()]
+        try:
+            self._node.state_directory.remember({"open": kept}, FILE)
+        except OSError as error:
+            log.warning("which models drift cannot be remembered: %s", error)
 
     def _last(self, model: str) -> JsonObject | None:
         if model not in self._changes:
@@ -140,6 +162,48 @@ class Teller:
             captured_at=now,
             reason=f"model {model}",
         )
+
+
+def _recallable(event: Event) -> JsonObject:
+    model = event.model
+    return {
+        "id": event.id,
+        "severity": event.severity.value,
+        "label": event.label,
+        "value": event.value,
+        "started_at": event.started_at.isoformat(),
+        "reason": event.reason,
+        "model": None if model is None else [model.name, model.version, model.sha256],
+    }
+
+
+def _recalled(content: JsonObject) -> list[Event]:
+    try:
+        return [_event_of(kept) for kept in content.get("open", [])]
+    except (KeyError, TypeError, ValueError) as error:
+        log.warning("which models drifted before is not understood and left aside: %r", error)
+        return []
+
+
+def _event_of(kept: JsonObject) -> Event:
+    started_at = datetime.fromisoformat(kept["started_at"])
+    return Event(
+        id=kept["id"],
+        n=0,
+        event_type=EventType.START,
+        rule=MODELS_RULE,
+        severity=Severity(kept["severity"]),
+        camera=None,
+        region=None,
+        label=kept["label"],
+        probability=None,
+        value=kept["value"],
+        started_at=started_at,
+        ended_at=None,
+        captured_at=started_at,
+        reason=kept["reason"],
+        model=None if kept["model"] is None else ModelIdentity(*kept["model"]),
+    )
 
 
 def _ended(event: Event, at: datetime, reason: str) -> Event:

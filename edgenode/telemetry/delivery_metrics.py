@@ -60,6 +60,11 @@ class DeliveryMetrics:
             "Publications of events the broker answered with a failure; they stay in the outbox.",
             registry=registry,
         )
+        self._rivalled = Counter(
+            "edgenode_mqtt_rivals",
+            "Times that another client of this node's name was met at the broker.",
+            registry=registry,
+        )
         dropped = Counter(
             "edgenode_messages_dropped",
             "Messages beside the outbox that a full buffer lost, and commands without an answer.",
@@ -107,6 +112,9 @@ class DeliveryMetrics:
 
     def connected(self, connected: bool) -> None:
         self._connected.set(float(connected))
+
+    def rivalled(self) -> None:
+        self._rivalled.inc()
 
     def refused(self, count: int = 1) -> None:
         self._refused.inc(count)

@@ -140,6 +140,7 @@ def example_messages() -> dict[str, Message]:
     return {
         "state": messages.state_message(_ORIGIN, "online", "", _AT),
         "info": messages.info_message(_ORIGIN, info),
+        "instance": messages.instance_message(_ORIGIN, ["1b7e5a02c4d98f36"]),
         "camera_state": messages.camera_message(TOPICS, _REPORT),
         "camera_snapshot": messages.camera_snapshot_message(TOPICS, CAMERA, _JPEG, None),
         "region_state": messages.region_message(TOPICS, _DECISION, _EVENT.id),

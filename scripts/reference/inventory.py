@@ -23,6 +23,14 @@ class Channel:
 CHANNELS = (
     Channel("state", "state", (), "state", "Whether the node works. Also its last will."),
     Channel("info", "info", (), "info", "The birth message: versions, cameras, regions, models, rules."),
+    Channel(
+        "instance",
+        "instance",
+        (),
+        "instance",
+        "Which life of the node came last, and whose place it took. The node reads it: so two of one name notice each "
+        "other on any broker.",
+    ),
     Channel("camera_state", "cameras/{camera}/state", ("camera",), "camera_state", "What a camera is doing."),
     Channel(
         "region_state",

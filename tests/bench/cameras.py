@@ -243,6 +243,37 @@ def paced(_: Path) -> None:
     print(f"38 paced, CPU a run of 8 pictures: {used[1]:.2f} ms with one thread, {used[2]:.2f} ms with two")
 
 
+def scrape(folder: Path) -> None:
+    """Row 46: how long /metrics takes with sixteen cameras at work, and how many series each of them brings."""
+    broker = MosquittoBroker(folder / "broker")
+    broker.start()
+    plant = Plant(folder, broker.port)
+    film = plant.clip(("dark", 1.0), ("bright", 1.0))
+    for number in range(16):
+        plant.camera(f"cam_{number}", film, loop=True, fps=5)
+        plant.rule(f"lit_{number}", f'cam_{number}.frame == "bright"')
+    took_s: list[float] = []
+    try:
+        with plant.node() as node:
+            node.wait_until_ready()
+            _pause.wait(10.0)
+            while len(took_s) < 200:
+                began_s = time.monotonic()
+                text = node.get("/metrics")[1]
+                took_s.append(time.monotonic() - began_s)
+                _pause.wait(0.05)
+            node.stop()
+    finally:
+        broker.kill()
+    series = [line for line in text.splitlines() if line and not line.startswith("#")]
+    of_one = sum('camera="cam_7"' in line or 'rule="lit_7"' in line for line in series)
+    median_s, p99_s = np.percentile(took_s, (50, 99))
+    print(
+        f"46 scrape with 16 cameras: median {median_s * 1e3:.1f} ms, p99 {p99_s * 1e3:.1f} ms, "
+        f"{len(text) / 1024:.0f} KiB, {len(series)} series, {of_one} of each camera"
+    )
+
+
 FIGURES: dict[str, Callable[[Path], None]] = {
     "absent": absent,
     "silent": silent,
@@ -252,6 +283,7 @@ FIGURES: dict[str, Callable[[Path], None]] = {
     "start": start,
     "watchdog": watchdog,
     "paced": paced,
+    "scrape": scrape,
 }
 
 

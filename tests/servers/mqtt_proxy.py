@@ -60,6 +60,12 @@ class MqttProxy:
         with self._lock:
             self._up = True
 
+    def hang_up(self) -> None:
+        """End every connection as a broker does that is done with it; the way stays open."""
+        with self._lock:
+            for near, _ in self._pairs.values():
+                near.shutdown(socket.SHUT_RDWR)
+
     def stall(self) -> None:
         """Nothing passes any more, and nobody is told: a path that drops every packet."""
         self._flowing.clear()

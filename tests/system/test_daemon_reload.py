@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 
+import numpy as np
+import pytest
+
+from edgenode.configuration.file import load
+from edgenode.errors import ConfigurationError
+from edgenode.node.node import Node
 from tests.models import file_sha256, make_model
 from tests.system.daemon import Daemon, eventually
 from tests.system.listener import Listener
@@ -130,3 +137,24 @@ def test_nothing_is_kept_of_a_region_that_goes_nor_of_a_camera_that_is_renamed_w
         "nothing is kept of the old name",
     )
     assert node.stop() == 0
+
+
+def test_a_reload_whose_rules_do_not_go_with_a_model_leaves_that_model_at_work(tmp_path: Path) -> None:
+    """As where another file is active in the store than the one the rules were written for."""
+    plant = Plant(tmp_path, 1)
+    plant.sections["http"]["listen"] = "127.0.0.1:0"
+    plant.camera("line_1", plant.clip(("dark", 1.0)), loop=True, fps=5)
+    loaded = load(plant.write(), {})
+    node = Node(loaded.settings, loaded.base_dir)
+    node.start()
+    try:
+        serving = node.pipeline.classifier("tiny")
+        assert serving is not None
+        plant.rule("lit", 'line_1.frame == "brigt"')
+        other = load(plant.write(), {})
+        with pytest.raises(ConfigurationError, match="brigt"):
+            node.reload(other.settings, other.base_dir)
+        assert node.pipeline.classifier("tiny") is serving
+        assert serving.classify(np.zeros((1, *serving.card.input.shape), np.uint8)).finite.all()
+    finally:
+        node.stop()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from datetime import UTC, datetime
 from functools import partial
 
@@ -78,6 +79,26 @@ def test_who_decides_does_not_wait_for_a_picture_but_for_room_beyond_some() -> N
     assert not putting.is_alive()
     assert lane.close(DEADLINE_S)
     assert [each[0] for each in receiver.got] == [str(number) for number in range(MOST_PICTURES + 1)]
+
+
+def test_a_picture_that_is_never_done_makes_the_heartbeat_grow_old() -> None:
+    """Events wait behind it: the node must not take the thread for one that has nothing to do."""
+    receiver, begun, go_on = Receiver(), threading.Event(), threading.Event()
+    lane = EvidenceLane(receiver.send)
+
+    def stuck() -> bytes:
+        begun.set()
+        assert go_on.wait(DEADLINE_S)
+        return b"jpeg"
+
+    lane.put(event(0), stuck)
+    assert begun.wait(DEADLINE_S)
+    beat_s = lane.heartbeat_s
+    assert lane.heartbeat_s == beat_s <= time.monotonic()
+    go_on.set()
+    assert lane.flush(DEADLINE_S)
+    assert lane.heartbeat_s > beat_s
+    assert lane.close(DEADLINE_S)
 
 
 def test_a_picture_that_raises_costs_its_event_and_no_other(caplog: pytest.LogCaptureFixture) -> None:

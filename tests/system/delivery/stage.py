@@ -76,6 +76,9 @@ class Tally:
     def refused(self, count: int) -> None:
         self.counts["refused"] += count
 
+    def rivalled(self) -> None:
+        self.counts["rivalled"] += 1
+
     def messages_dropped(self, kind: str, count: int) -> None:
         self.counts[f"dropped {kind}"] += count
 

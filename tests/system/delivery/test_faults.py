@@ -184,7 +184,7 @@ def test_a_clean_stop_delivers_and_says_stopped(mosquitto_broker: MosquittoBroke
     node.set_node_state("online", "too late")
     wait_for(lambda: listener.on("/state")[-1].json["state"] == "stopped", "stopped is said")
     assert len(listener.events()) == 300
-    assert [each.topic.rsplit("/", 1)[1] for each in listener.heard[:2]] == ["state", "info"]
+    assert [each.topic.rsplit("/", 1)[1] for each in listener.heard[:3]] == ["instance", "state", "info"]
     listener.close()
 
 

@@ -180,13 +180,16 @@ def test_without_a_trusted_certificate_nobody_gets_in(
     end(fooled)
 
 
+def shipped(option: str) -> list[str]:
+    """The two lines of gateway.conf that begin with `option`."""
+    lines = [line for line in (FILES / "gateway.conf").read_text().splitlines() if line.startswith(option)]
+    assert len(lines) == 2
+    return lines
+
+
 def test_what_the_gateway_acknowledged_survives_its_kill(mosquitto_factory: Factory, tmp_path: Path) -> None:
     """The persistence lines of gateway.conf, with a subscriber that is away."""
-    shipped = [
-        line for line in (FILES / "gateway.conf").read_text().splitlines() if line.startswith("autosave")
-    ]
-    assert len(shipped) == 2
-    broker = mosquitto_factory(*shipped, "max_queued_messages 100000")
+    broker = mosquitto_factory(*shipped("autosave"), *shipped("max_queued"))
     broker.start()
     Listener(broker.port, "edgenode/v1/gateway-7/events/#").close()
     node = publisher(broker.port, tmp_path / "state", Tally())
@@ -211,7 +214,7 @@ def test_the_bridge_carries_events_up_through_an_outage(
     central = mosquitto_factory()
     configuration = gateway(central, certificates)
     central.start(configuration)
-    edge = mosquitto_factory("max_queued_messages 100000")
+    edge = mosquitto_factory(*shipped("max_queued"))
     lines = [
         line for line in (FILES / "bridge.conf").read_text().splitlines() if line and not line.startswith("#")
     ]

@@ -5,21 +5,25 @@ from __future__ import annotations
 import signal
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from edgenode.delivery.link_options import LinkOptions
+from edgenode.delivery.link_options import QUICK_LOSSES, LinkOptions
+from edgenode.delivery.publisher import Publisher
 from edgenode.records import Severity
 from edgenode.settings import OutboxSettings
 from tests.servers.mosquitto import MosquittoBroker
 from tests.servers.mqtt_proxy import MqttProxy
-from tests.system.delivery.stage import Listener, Tally, end, event, publisher, wait_for
+from tests.system.delivery.stage import Listener, Tally, end, event, publisher, quick, wait_for
 
 Factory = Callable[..., MosquittoBroker]
 
 
-def test_a_refused_topic_waits_while_others_flow(mosquitto_factory: Factory, tmp_path: Path) -> None:
+def test_a_refused_topic_waits_while_others_flow(
+    mosquitto_factory: Factory, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     rules = tmp_path / "acl"
     rules.write_text("topic readwrite #\ntopic deny edgenode/v1/gateway-7/events/secret\n")
     broker = mosquitto_factory(f"acl_file {rules}")
@@ -44,6 +48,8 @@ def test_a_refused_topic_waits_while_others_flow(mosquitto_factory: Factory, tmp
         wait_for(lambda: not node.status().degraded, "all is well again")
         assert tally.evictions == {}
         assert tally.connections == 1
+        assert tally.counts["refused"] <= 200, "it rests between two tries"
+        assert sum("the broker refuses messages on" in r.message for r in caplog.records) == 1
     finally:
         end(node)
         listener.close()
@@ -116,25 +122,127 @@ def test_an_outbox_that_overflows_tells_which_events_are_gone(
         listener.close()
 
 
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
 def test_two_nodes_of_one_name_go_slowly_and_say_so(
-    mosquitto_broker: MosquittoBroker, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    mosquitto_broker: MosquittoBroker, tmp_path: Path, caplog: pytest.LogCaptureFixture, protocol: str
 ) -> None:
+    """With the pauses of a node: once they have met, each comes back after 20 s or more. With MQTT 3.1.1 no broker
+    says why it ends a connection, with MQTT 5 Mosquitto does from 2.1 on."""
     tallies = [Tally(), Tally()]
-    nodes = [publisher(mosquitto_broker.port, tmp_path / f"state{i}", tallies[i]) for i in range(2)]
-    for node in nodes:
-        node.start()
+    nodes = twins(mosquitto_broker, tmp_path, tallies, shipped, protocol)
     try:
-        wait_for(
-            lambda: any("another client" in r.message for r in caplog.records), "the suspicion is logged"
-        )
+        wait_for(lambda: all(t.counts["rivalled"] for t in tallies), "each has met the other")
+        for node, other, tally in zip(nodes, reversed(nodes), tallies, strict=True):
+            wait_for(lambda node=node: "another client" in node.status().rival, "its status tells")
+            assert protocol == "5" or other.boot in node.status().rival
+            assert tally.connections <= 3
+        wait_for(lambda: any(not node.status().connected for node in nodes), "one of them keeps away")
+        away = next(node for node in nodes if not node.status().connected)
+        assert "another client" in away.status().reason
         told = [r for r in caplog.records if "another client" in r.message]
-        assert told[0].levelname == "ERROR"
-        assert min(t.connections for t in tallies) <= 10
+        assert {r.levelname for r in told} == {"ERROR"}
+        assert len(told) <= 2 * len(nodes), "not again and again"
+        assert not [r for r in caplog.records if "again and again" in r.message], "met, not suspected"
     finally:
         for node in nodes:
             node.stop(0.1)
         for node in nodes:
             assert node.join(60.0)
+
+
+def test_two_nodes_that_may_not_read_of_each_other_are_suspected(
+    mosquitto_factory: Factory, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An access list from before 0108: the broker grants the subscription and delivers nothing, and says no reason."""
+    rules = tmp_path / "acl"
+    rules.write_text("topic readwrite #\ntopic deny edgenode/v1/gateway-7/instance\n")
+    broker = mosquitto_factory(f"acl_file {rules}")
+    broker.start()
+    tallies = [Tally(), Tally()]
+    nodes = twins(broker, tmp_path, tallies, quick, "3.1.1")
+    try:
+        wait_for(lambda: any("again and again" in r.message for r in caplog.records), "the suspicion")
+        assert min(t.connections for t in tallies) <= 10
+        assert not any(t.counts["rivalled"] for t in tallies)
+    finally:
+        for node in nodes:
+            node.stop(0.1)
+        for node in nodes:
+            assert node.join(60.0)
+
+
+def twins(
+    broker: MosquittoBroker,
+    folder: Path,
+    tallies: list[Tally],
+    link: Callable[[LinkOptions], LinkOptions],
+    protocol: str,
+) -> list[Publisher]:
+    nodes = [
+        publisher(broker.port, folder / f"twin{i}", tally, link=link, protocol=protocol)
+        for i, tally in enumerate(tallies)
+    ]
+    for node, tally in zip(nodes, tallies, strict=True):
+        node.start()
+        wait_for(lambda tally=tally: tally.connections, "it is let in")
+    return nodes
+
+
+def test_a_node_that_starts_again_is_no_second_one(
+    mosquitto_broker: MosquittoBroker, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Three lives, of which each takes the name from one that is still connected but says nothing any more; then the
+    broker goes back to a store of the first life."""
+    broker = mosquitto_broker
+    lives = []
+    for number in range(3):
+        tally = Tally()
+        node = publisher(broker.port, tmp_path / "state", tally)
+        node.start()
+        wait_for(lambda node=node: node.status().connected and node.status().on_the_way == 0, "it is let in")
+        if number < 2:
+            end(node)
+        lives.append((node, tally))
+        if number == 0:
+            broker.stop()
+            kept = (broker.folder / "mosquitto.db").read_bytes()
+            broker.start()
+    last, tally = lives[-1]
+    for store in (kept, None, kept):
+        broker.kill()
+        broker.lose_store()
+        if store is not None:
+            (broker.folder / "mosquitto.db").write_bytes(store)
+        before = tally.connections
+        broker.start()
+        wait_for(lambda before=before: tally.connections > before, "it comes back")
+        wait_for(lambda: last.status().connected and last.status().on_the_way == 0, "all is said")
+    end(last)
+    assert not [tally for _, tally in lives if tally.counts["rivalled"]]
+    assert "another client" not in caplog.text
+
+
+def test_a_link_that_is_cut_often_is_no_second_node(
+    mosquitto_broker: MosquittoBroker, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A proxy that closes as a broker does, more often in a row than what is suspected where nothing can be read."""
+    tally = Tally()
+    with MqttProxy(mosquitto_broker.port) as proxy:
+        node = publisher(
+            proxy.port,
+            tmp_path / "state",
+            tally,
+            link=lambda options: replace(quick(options), slow_pause_s=60.0),
+        )
+        node.start()
+        for number in range(1, QUICK_LOSSES + 3):
+            wait_for(lambda number=number: tally.connections == number, "the connection")
+            wait_for(lambda: node.status().connected and node.status().on_the_way == 0, "all is said")
+            proxy.hang_up()
+        wait_for(lambda: tally.connections == QUICK_LOSSES + 3, "it comes back", 30.0)
+        end(node)
+    assert not tally.counts["rivalled"]
+    assert "another client" not in caplog.text
 
 
 def shipped(options: LinkOptions) -> LinkOptions:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from edgenode.capture.decoded import DecodedPicture
 from edgenode.capture.frame_desk import FrameDesk
-from edgenode.capture.frame_path import FramePath, Stamp
+from edgenode.capture.frame_path import FramePath, HandOff, Stamp
 from edgenode.capture.regions import RegionCutter
 from edgenode.capture.source import Grab
 from edgenode.inference.card import InputSpec
@@ -68,7 +68,7 @@ class Camera:
         settings_of = CameraSettings.model_validate({"name": "c", "source": "x", "pixels": pixels, **more})
         self.samples: list[Sample] = []
         self.desk = FrameDesk(keep)
-        self.path = FramePath(settings_of, (cutter,), self.samples.append, Recorder(), self.desk)
+        self.path = FramePath(settings_of, (cutter,), HandOff(self.samples.append), Recorder(), self.desk)
 
     def take(self, frame: av.VideoFrame, index: int = 1) -> U8:
         assert self.path.classify(grab_of(frame), Stamp(index, float(index), ZERO)).classified

@@ -136,6 +136,44 @@ def test_a_camera_whose_packets_tell_nothing_is_decoded_whole_until_they_do() ->
     assert not gate.open
 
 
+def rate_controlled() -> Stream:
+    """Learnt, of a camera whose still packets are a tenth of its key frames."""
+    stream = Stream(PacketGate())
+    stream.play(20.0, 2000, moved=False)
+    return stream
+
+
+def test_a_camera_that_spends_much_on_still_pictures_is_decoded_whole_from_the_first() -> None:
+    stream = rate_controlled()
+    for _ in range(6):
+        stream.play(5.0, 2000, moved=True)
+        stream.play(15.0, 2000, moved=False)
+    assert not stream.gate.trusted
+    assert len(stream.decoded) == stream.index
+
+
+def test_it_is_gated_once_its_packets_have_told_two_beginnings() -> None:
+    stream = rate_controlled()
+    stream.play(4.0, 5000, moved=True)
+    stream.play(16.0, 2000, moved=False)
+    assert stream.gate.open
+    stream.play(4.0, 5000, moved=True)
+    stream.play(16.0, 2000, moved=False)
+    assert stream.gate.trusted
+    assert not stream.gate.open
+
+
+def test_what_has_come_to_rest_teaches_nothing() -> None:
+    gate = PacketGate()
+    stream = learnt(gate)
+    stream.play(4.0, LARGE, moved=True)
+    threshold = gate.threshold_bytes
+    for index in range(60 * FPS):
+        gate.packet(LARGE, False, stream.time_s + index / FPS)
+        gate.judged(moved=False, teaches=False)
+    assert gate.threshold_bytes == threshold
+
+
 def test_an_audit_decodes_its_share_of_the_closed_time_and_tells_what_was_missed() -> None:
     outcomes: list[bool] = []
     gate = PacketGate(audit=0.1, audited=outcomes.append)

@@ -17,8 +17,8 @@ from edgenode.capture.opening import open_source
 from edgenode.capture.source import Source, SourceOptions
 from edgenode.clock import SystemClock
 from edgenode.errors import PictureError, SourceEndedError, SourceError
-from edgenode.records import U8
-from tests.capture_parts import read_on
+from edgenode.records import U8, CameraStatus
+from tests.capture_parts import Recorder, camera_spec, read_on, running
 from tests.clips import number_of, numbered, numbered_clip
 
 CHART = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0), (128, 128, 128)]
@@ -154,17 +154,35 @@ def test_a_truncated_mp4_with_its_index_in_front_is_reported_as_short(tmp_path: 
     assert 20 < counts["good"] < 90
 
 
-def test_bits_flipped_in_a_stream_are_flagged_and_the_rest_goes_on(tmp_path: Path) -> None:
-    data = bytearray(numbered_clip(tmp_path / "whole.h264", 200, gop=20).read_bytes())
+def flipped_clip(folder: Path) -> Path:
+    """200 frames, sixty bits of them wrong."""
+    data = bytearray(numbered_clip(folder / "whole.h264", 200, gop=20).read_bytes())
     rng = random.Random(7)
     for _ in range(60):
         data[rng.randrange(1000, len(data))] ^= 1 << rng.randrange(8)
-    (tmp_path / "flipped.h264").write_bytes(bytes(data))
-    source = opened(tmp_path / "flipped.h264")
+    (folder / "flipped.h264").write_bytes(bytes(data))
+    return folder / "flipped.h264"
+
+
+def test_bits_flipped_in_a_stream_are_flagged_and_the_rest_goes_on(tmp_path: Path) -> None:
+    source = opened(flipped_clip(tmp_path))
     counts = read_all(source)
     source.close()
     assert counts["corrupt"] >= 10
     assert counts["good"] >= 50
+
+
+def test_no_flagged_frame_is_classified_and_each_is_counted(tmp_path: Path) -> None:
+    source = opened(flipped_clip(tmp_path))
+    flagged = {index for index, grab in enumerate(read_on(source)) if grab.corrupt}
+    source.close()
+    recorder = Recorder()
+    with running(camera_spec("flipped.h264", tmp_path, fps=0), recorder, realtime=False):
+        recorder.wait_status(CameraStatus.ENDED)
+    assert len(flagged) >= 10
+    assert recorder.counts["corrupt"] == len(flagged)
+    assert not flagged & {sample.frame_index for sample in recorder.samples}
+    assert len(recorder.samples) + len(flagged) == recorder.counts["decoded"]
 
 
 @pytest.mark.parametrize(

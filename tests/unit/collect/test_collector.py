@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from edgenode.capture.frame_desk import FrameDesk
-from edgenode.capture.frame_path import FramePath, Stamp
+from edgenode.capture.frame_path import FramePath, HandOff, Stamp
 from edgenode.capture.regions import RegionCutter
 from edgenode.capture.source import Grab
 from edgenode.collect.choose import ModelFacts
@@ -145,7 +145,7 @@ def test_what_a_mask_hides_is_in_no_kept_picture(rig: Rig) -> None:
     samples: list[Sample] = []
     desk = FrameDesk(keep=4)
     cutter = RegionCutter("belt", "defects", RegionSettings(name="belt"), lambda cut: cut[::4, ::4])
-    path = FramePath(masked, (cutter,), samples.append, Quiet(), desk)
+    path = FramePath(masked, (cutter,), HandOff(samples.append), Quiet(), desk)
     for number in (1, 2):
         path.classify(still(), Stamp(number * 1000, float(number), ZERO))
     first = desk.recent(1000)

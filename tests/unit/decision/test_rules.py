@@ -318,6 +318,20 @@ def test_circle_of_rules_is_refused(scene: Any) -> None:
     assert caught.value.problems == ["rules.a.when: rules name each other in a circle: a → b → c → a"]
 
 
+def test_circle_in_an_expression_of_several_lines_is_refused(scene: Any) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        scene.rules(
+            RuleSpec("a", f"{DEFECT}"), RuleSpec("b", f"{DEFECT}\n  or count(rule.b, window='1m') > 1")
+        )
+    assert caught.value.problems == ["rules.b.when: rules name each other in a circle: b → b"]
+
+
+def test_chain_of_rules_longer_than_the_stack_is_deep(scene: Any) -> None:
+    chain = [RuleSpec(f"r{number}", f"rule.r{number + 1}") for number in range(2000)]
+    rules = scene.rules(*chain, RuleSpec("r2000", DEFECT))
+    assert rules.names == tuple(f"r{number}" for number in range(2000, -1, -1))
+
+
 def test_subjects_name_what_a_rule_looks_for(scene: Any) -> None:
     rules = scene.rules(
         RuleSpec("a", f'{DEFECT} and count(lane == "ok", window = "1m") > 1'), RuleSpec("b", "rule.a")

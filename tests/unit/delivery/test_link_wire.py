@@ -248,3 +248,14 @@ def test_a_reset_is_an_end_by_the_other_side_and_its_last_words_are_heard(wired:
     assert wired.client.loop_write() != MQTTErrorCode.MQTT_ERR_SUCCESS
     assert wired.client.closed
     assert reasons == [0x8E]
+
+
+def test_what_was_subscribed_to_first_reaches_the_broker_before_what_was_posted(wired: Wired) -> None:
+    """A node reads what is kept on a topic before it writes there itself."""
+    wired.client.subscribe("a/b", qos=1)
+    wired.client.post(Message("a/b", b"mine", 1, True), None)
+    wired.client.loop_write()
+    sent = wired.far.recv(4096)
+    while len(sent) < 2 + sent[1] + 2:
+        sent += wired.far.recv(4096)
+    assert (sent[0] >> 4, sent[2 + sent[1]] >> 4) == (8, 3), "SUBSCRIBE, then PUBLISH"

@@ -13,7 +13,7 @@ from edgenode.delivery.identity import ClockCheck
 from edgenode.delivery.mailbox import Mailbox
 from edgenode.delivery.messages import Origin
 from edgenode.delivery.outbox import Outbox
-from edgenode.delivery.storeroom import BATCH_EVENTS, Storeroom
+from edgenode.delivery.storeroom import BATCH_EVENTS, FEW_WAITING, Storeroom
 from edgenode.delivery.topics import Topics
 from edgenode.errors import OutboxError
 from edgenode.settings import OutboxSettings
@@ -50,9 +50,11 @@ def test_a_slow_disk_leaves_time_for_sending(slow: ManualClock, room: tuple[Stor
         for number in range(count):
             mailbox.put_event(event(number), None, slow.monotonic())
 
+    put(FEW_WAITING - 1)
+    storeroom.store()
     put(1)
     storeroom.store()
-    assert mailbox.events_waiting == 0
+    assert mailbox.events_waiting == 0, "next to nothing is to be sent"
     put(10)
     storeroom.store()
     assert mailbox.events_waiting == 10, "twice the commit's time belongs to sending"

@@ -220,7 +220,7 @@ def test_a_restarting_broker_is_no_second_node() -> None:
     suspicion = Suspicion(15.0)
     for _ in range(20):
         assert not suspicion.lost(1.0, 0, closed=True)
-        suspicion.unreachable()
+        suspicion.alone()
     lost = [suspicion.lost(1.0, 0, closed=True) for _ in range(QUICK_LOSSES)]
     assert lost == [False] * (QUICK_LOSSES - 1) + [True]
     assert not suspicion.lost(60.0, 0, closed=True)

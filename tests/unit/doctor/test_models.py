@@ -10,6 +10,21 @@ from edgenode.settings import Settings
 from tests.models import make_model
 
 
+def test_a_model_without_its_provider_is_measured_as_the_node_would_run_it(tmp_path: Path) -> None:
+    make_model(tmp_path / "parts.onnx")
+    document = {
+        "models": {"parts": {"file": "parts.onnx"}},
+        "node": {"state_dir": str(tmp_path / "state")},
+        "inference": {"provider": "tensorrt"},
+    }
+    (found,), cost_s = examine_models(Settings.model_validate(document), tmp_path)
+    assert found.level is Level.WARNING
+    assert "on the processor, as the node would run it" in found.text
+    assert "tensorrt" in found.advice
+    assert found.facts["provider"] == "cpu"
+    assert cost_s["parts"] > 0.0
+
+
 def test_a_model_that_the_node_would_refuse_for_want_of_a_signature_is_a_problem(tmp_path: Path) -> None:
     make_model(tmp_path / "parts.onnx")
     document = {"models": {"parts": {"file": "parts.onnx"}}, "node": {"state_dir": str(tmp_path / "state")}}

@@ -19,7 +19,8 @@ DEADLINE_S = 60.0
 
 
 class BufferMachine(RuleBasedStateMachine):
-    """Any sequence of calls against a plain model of what must be held, in what order within a region."""
+    """Any sequence of calls against a plain model of what must be held, and of the turns of a camera's regions. Which
+    camera is served is `ServiceOrder`'s to say."""
 
     @initialize(per_region=st.integers(1, 3), total=st.integers(1, 6), max_age_s=st.sampled_from([1.0, 3.0]))
     def make(self, per_region: int, total: int, max_age_s: float) -> None:
@@ -27,8 +28,8 @@ class BufferMachine(RuleBasedStateMachine):
         self.clock = ManualClock()
         self.buffer = SampleBuffer("tiny", self.limits, self.clock)
         self.held: dict[tuple[str, str], deque[Sample]] = {}
-        self.ring: dict[str, list[str]] = {}
-        """Cameras in the order of their turns, each with its regions in the order of theirs."""
+        self.turns: dict[str, list[str]] = {}
+        """Each camera's regions in the order of their turns."""
         self.closed = False
         self.next_index = 0
         self.answered: set[int] = set()
@@ -58,8 +59,8 @@ class BufferMachine(RuleBasedStateMachine):
             self._follow_full(before, after, key)
         else:
             assert reason is None
-        if region not in self.ring.setdefault(camera, []):
-            self.ring[camera].append(region)
+        if region not in self.turns.setdefault(camera, []):
+            self.turns[camera].append(region)
         self.held.setdefault(key, deque()).append(new)
 
     def _follow_full(self, before: BufferCounts, after: BufferCounts, newcomer: tuple[str, str]) -> None:
@@ -84,38 +85,55 @@ class BufferMachine(RuleBasedStateMachine):
         self.held[gone[0]].popleft()
         if not self.held[gone[0]] and gone[0] != newcomer:
             del self.held[gone[0]]
-            camera, region = gone[0]
-            self.ring[camera].remove(region)
-            if not self.ring[camera]:
-                del self.ring[camera]
+
+    @rule(camera=st.sampled_from("abc"), regions=st.sampled_from([["x"], ["y", "x"], ["x", "y"]]))
+    def admit(self, camera: str, regions: list[str]) -> None:
+        before = self.buffer.counts()
+        admitted = self.buffer.admit(camera, regions)
+        after = self.buffer.counts()
+        assert set(admitted) <= set(regions)
+        out = set(regions) - set(admitted)
+        assert after.offered - before.offered == len(out)
+        for region in out:
+            self.held.pop((camera, region), None)
 
     @rule(max_batch=st.integers(1, 5))
     def take(self, max_batch: int) -> None:
-        expected: list[Sample] = []
         oldest_s = self.clock.monotonic() - self.limits.max_age_s
-        while self.ring and len(expected) < max_batch:
-            camera = next(iter(self.ring))
-            regions = self.ring.pop(camera)
-            served = False
-            while regions and not served:
-                key = (camera, regions.pop(0))
-                line = self.held.pop(key)
-                while line and line[0].captured_s < oldest_s:
-                    line.popleft()
-                if line:
-                    expected.append(line.popleft())
-                    served = True
-                if line:
-                    self.held[key] = line
-                    regions.append(key[1])
-            if regions:
-                self.ring[camera] = regions
         batch = self.buffer.take(max_batch, 0.0)
         got = [] if batch is None else list(batch.samples)
-        assert [s.frame_index for s in got] == sorted(s.frame_index for s in expected)
+        assert len(got) <= max_batch
+        by_camera: dict[str, list[Sample]] = {}
         for each in got:
             assert each.frame_index not in self.answered, "no sample is taken twice"
             self.answered.add(each.frame_index)
+            assert each.captured_s >= oldest_s
+            by_camera.setdefault(each.camera, []).append(each)
+        for camera, turns in self.turns.items():
+            expected = [self._next(camera, turns, oldest_s) for _ in by_camera.get(camera, [])]
+            taken = sorted(each.frame_index for each in by_camera.get(camera, []))
+            assert taken == sorted(index for index in expected if index is not None)
+            self._drop_stale_heads(camera, turns, oldest_s)
+        assert len(got) == max_batch or not any(self.held.values()), "what waits is served"
+
+    def _drop_stale_heads(self, camera: str, turns: list[str], oldest_s: float) -> None:
+        """As far as the buffer had to look for this camera's next sample."""
+        for region in turns:
+            line = self.held.get((camera, region), deque())
+            while line and line[0].captured_s < oldest_s:
+                line.popleft()
+            if line:
+                return
+
+    def _next(self, camera: str, turns: list[str], oldest_s: float) -> int | None:
+        """What must be taken of `camera` next, which goes to the end of its turns with its region."""
+        self._drop_stale_heads(camera, turns, oldest_s)
+        for region in turns:
+            if line := self.held.get((camera, region)):
+                turns.remove(region)
+                turns.append(region)
+                return line.popleft().frame_index
+        return None
 
     @rule(seconds=st.sampled_from([0.1, 1.0, 2.0]))
     def pass_time(self, seconds: float) -> None:
@@ -125,7 +143,6 @@ class BufferMachine(RuleBasedStateMachine):
     def discard(self) -> None:
         assert self.buffer.discard() == sum(map(len, self.held.values()))
         self.held.clear()
-        self.ring.clear()
 
     @rule(really=st.integers(0, 9))
     def close(self, really: int) -> None:

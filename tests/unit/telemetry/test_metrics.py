@@ -55,6 +55,7 @@ edgenode_disk_free_bytes{} edgenode_disk_bytes{} edgenode_outbox_limit_bytes{} e
 edgenode_certificate_expiry_timestamp_seconds{}
 edgenode_stage_joules_total{stage} edgenode_governor_share{camera} edgenode_governor_pressure{limit}
 edgenode_temperature_celsius{zone} edgenode_messages_dropped_total{kind}
+edgenode_mqtt_rivals_total{}
 """
 
 
@@ -171,6 +172,7 @@ def test_a_new_node_reports_nothing_it_does_not_know() -> None:
         # Nothing happened yet, and that is known: counts without labels begin at 0.
         "edgenode_events_delivered_total",
         "edgenode_events_refused_total",
+        "edgenode_mqtt_rivals_total",
         *(
             f"edgenode_capture_to_{what}_seconds_{part}"
             for what in ("publish", "ack")
@@ -315,6 +317,33 @@ def test_a_swap_replaces_the_model_info() -> None:
     assert infos == ["2"]
     metrics.model_gone("defects")
     assert "edgenode_model_info" not in names(metrics)
+
+
+def test_a_camera_with_four_regions_and_rules_brings_less_than_five_hundred_series() -> None:
+    """Nothing that happens to it makes more of them than its parts do."""
+    metrics = Metrics()
+    before = len(scrape(metrics))
+    regions = [f"r{number}" for number in range(4)]
+    for _ in range(2):
+        metrics.frame_decoded("line_1")
+        metrics.packets("line_1", 12)
+        metrics.corrupt_frame("line_1")
+        metrics.thread_abandoned("line_1")
+        metrics.camera_report(report(reconnects=1))
+        metrics.governor_share("line_1", 0.6)
+        for gate in ("motion", "packet", "late"):
+            metrics.gate("line_1", gate, True)
+            metrics.gate_skipped("line_1", gate)
+        for reason in DropReason:
+            metrics.dropped("line_1", reason, 1)
+        for region in regions:
+            for step in ("start", "update", "end"):
+                metrics.event_appended(f"line_1_{region}", step)
+        offered = {("line_1", region): 9 for region in regions}
+        lost = {("line_1", reason): 2 for reason in DropReason}
+        metrics.watch_samples("defects", lambda offered=offered, lost=lost: Account(offered, lost, 6, 1))
+    brought = len(scrape(metrics)) - before
+    assert 20 < brought <= 500
 
 
 def test_words_from_outside_do_not_make_new_series() -> None:
