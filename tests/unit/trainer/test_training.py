@@ -305,3 +305,16 @@ def test_the_curves_are_put_into_words() -> None:
     assert [f.kind for f in diagnose(unfinished, 200)] == ["unfinished"]
     assert diagnose(good, 200)[0].kind == "healthy"
     assert diagnose(good, 20)[0].kind == "small_validation"
+
+
+def test_a_full_disk_names_the_file_and_leaves_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "kept"
+    path.write_bytes(b"old")
+
+    def full(_file: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left") as raised:
+        write_atomically(path, full)
+    assert raised.value.filename == str(path)
+    assert [each.read_bytes() for each in tmp_path.iterdir()] == [b"old"]
