@@ -40,6 +40,7 @@ class Task:
     size: int | None = None
     architecture: str = "edge-m"
     normalise: Literal["data", "picture"] = "data"
+    stem: Literal["learnt", "lines"] = "learnt"
     as_test: str | None = None
     """A part of the data that is taken as the test part."""
     target: str = ""
@@ -55,8 +56,9 @@ TASKS = {
         "elpv_solar",
         600,
         ROLLED.scaled(0.3),
-        size=160,
+        size=224,
         normalise="picture",
+        stem="lines",
         target="accuracy >= 0.90",
     ),
     "traffic_light": Task(
@@ -115,6 +117,7 @@ def run(name: str, task: Task, seed: int, data: Path, test: Path | None = None) 
                 budget_s=task.budget_s - 25,
                 augment=task.augment,
                 normalise=task.normalise,
+                stem=task.stem,
             ),
             input=InputOptions(size=task.size, split_seed=seed),
             name=task.folder,
