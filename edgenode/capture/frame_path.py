@@ -148,7 +148,7 @@ class FramePath:
         passes = self._gate.passes(luma, stamp.captured_s)
         if self._packets is not None:
             idle = not self._packets.open  # a key frame now and then, to confirm the state
-            self._packets.judged(self._gate.moved, not grab.recalled and self._gate.still)
+            self._packets.judged(self._gate.moved, not grab.recalled)
             passes = passes or idle or self._packets.firm
         self.tell_gate()
         if not passes:

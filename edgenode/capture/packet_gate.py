@@ -16,8 +16,6 @@ import numpy as np
 
 HOLD_S = 2.0
 """Open this long after the last sign, of packets or of pictures."""
-AGAIN_S = 1.0
-"""The same after the stream was opened anew: long enough for some pictures."""
 LOOK_S, DOUBTFUL_LOOK_S = 8.0, 4.0
 """A closed gate decodes a key frame this often: to confirm the state, and to see what packets did not tell. Doubtful:
 one of the last beginnings was missed. A key frame costs as much as ten other frames."""
@@ -94,7 +92,7 @@ class PacketGate:
     def restart(self) -> None:
         """The stream was opened anew: its times begin at 0 again. What was learnt stays."""
         self._base_s = self._time_s
-        self._stay_open(AGAIN_S)
+        self._stay_open(HOLD_S)
         self._interval_bytes = 0
 
     def demand(self) -> None:
@@ -144,9 +142,8 @@ class PacketGate:
         self._looked_s = self._time_s
         return True
 
-    def judged(self, moved: bool, teaches: bool = True) -> None:
-        """A decoded frame was looked at: whether it moved. `teaches`: where it did not, the last packets are those of a
-        still picture: it belongs to them, and shows nothing that has only just come to rest."""
+    def judged(self, moved: bool, fresh: bool = True) -> None:
+        """A decoded frame was looked at: whether it moved. `fresh`: it belongs to the last packets."""
         now_s = self._time_s
         if moved:
             began = now_s - self._moved_s > HOLD_S
@@ -157,7 +154,7 @@ class PacketGate:
                     self._outcome(True)
                 else:
                     self._onset_s = now_s
-        elif teaches and now_s - self._moved_s > _SLACK_S:
+        elif fresh and now_s - self._moved_s > _SLACK_S:
             self._learn()
         self._interval_bytes = 0  # what belongs to motion must not count as still later
         self._interval_level = 0

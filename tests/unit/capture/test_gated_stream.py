@@ -73,7 +73,7 @@ def read_gated(path: Path, gate: PacketGate) -> list[Grab]:
             assert grab.media_s is not None
             if not grab.skipped and round(grab.media_s * FPS) % 2 == 0:
                 motion.passes(small_luma(grab.rgb()), grab.media_s)
-                gate.judged(motion.moved, motion.still and not grab.recalled)
+                gate.judged(motion.moved, not grab.recalled)
     except SourceEndedError:
         return grabs
     finally:
@@ -131,7 +131,7 @@ def read_gated_pictures(path: Path) -> list[tuple[int, U8]]:
                 continue
             picture = grab.rgb()
             motion.passes(small_luma(picture), grab.media_s)
-            gate.judged(motion.moved, motion.still and not grab.recalled)
+            gate.judged(motion.moved, not grab.recalled)
             if grab.media_s > MOVING[0] - 2.5:
                 found.append((round(grab.media_s * FPS), picture))
     except SourceEndedError:
@@ -204,7 +204,7 @@ def watch_street(path: Path, gate: PacketGate | None) -> tuple[list[float], list
         passes = motion.passes(small_luma(grab.rgb()), grab.media_s)
         if gate is not None:
             idle = not gate.open
-            gate.judged(motion.moved, motion.still and not grab.recalled)
+            gate.judged(motion.moved, not grab.recalled)
             passes = passes or idle or gate.firm
         if motion.moved:
             moved.append(grab.media_s)

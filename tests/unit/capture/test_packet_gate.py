@@ -170,7 +170,7 @@ def test_what_has_come_to_rest_teaches_nothing() -> None:
     threshold = gate.threshold_bytes
     for index in range(60 * FPS):
         gate.packet(LARGE, False, stream.time_s + index / FPS)
-        gate.judged(moved=False, teaches=False)
+        gate.judged(moved=False, fresh=False)
     assert gate.threshold_bytes == threshold
 
 
