@@ -312,7 +312,7 @@ def _circles(names: dict[str, list[str]]) -> list[str]:
                 problems.append(f"rules.{name}.when: rules name each other in a circle: {' → '.join(circle)}")
             elif name not in done:
                 path.append(name)
-                visits.append(iter(names.get(name, [])))
+                visits.append(iter(dict.fromkeys(names.get(name, []))))
     return problems
 
 

@@ -321,7 +321,8 @@ def test_circle_of_rules_is_refused(scene: Any) -> None:
 def test_circle_in_an_expression_of_several_lines_is_refused(scene: Any) -> None:
     with pytest.raises(ConfigurationError) as caught:
         scene.rules(
-            RuleSpec("a", f"{DEFECT}"), RuleSpec("b", f"{DEFECT}\n  or count(rule.b, window='1m') > 1")
+            RuleSpec("a", f"{DEFECT}"),
+            RuleSpec("b", f"{DEFECT}\n  or count(rule.b, window='1m') > 1 or rule.b"),
         )
     assert caught.value.problems == ["rules.b.when: rules name each other in a circle: b → b"]
 
