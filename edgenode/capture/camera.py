@@ -35,12 +35,12 @@ _DRIVER_S = 20.0
 class Camera:
     """Runs from `start` to `stop`, never gives up in between, and never raises out of its threads.
 
-    `offer` is called on the camera's thread with every sample, and `admit` before a frame's samples are cut. Neither
-    may block; of a file that is not played in real time `admit` may wait, with the turn given back. Reports come from that
-    thread on change, and once a second from the process's `ticker`, so that a read that hangs is told. Every frame of a
-    live stream is read and decoded, so that no old ones pile up on the way; only due ones are converted. It computes
-    while it holds `turn`. A thread that does not come back from its source within its timeouts and
-    `limits.hung_after_s` is abandoned and replaced.
+    `offer` is called on the camera's thread with every sample, and `admit` before a frame's samples are cut.
+    Neither may block; of a file that is not played in real time `admit` may wait, with the turn given back.
+    Reports come from that thread on change, and once a second from the process's `ticker`, so that a read that
+    hangs is told. Every frame of a live stream is read and decoded, so that no old ones pile up on the way; only
+    due ones are converted. It computes while it holds `turn`. A thread that does not come back from its source
+    within its timeouts and `limits.hung_after_s` is abandoned and replaced.
     """
 
     def __init__(
